@@ -1,0 +1,137 @@
+"""Admit verified reports: accepted, merged or a duplicate, with their notes and with what is now owed to whom.
+
+One `Admission` serves one transaction: it loads what is held about a batch in a few queries, judges each report in
+order, and writes everything at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from tocsin.flow.outcome import What
+from tocsin.flow.ports import Tx
+from tocsin.flow.rows import Copy, Due, Report, Row
+from tocsin.flow.setting import Setting
+from tocsin.report.lifecycle import can_follow
+from tocsin.wire.avro import Malformed
+from tocsin.wire.envelope import parse_envelope
+from tocsin.wire.header import Header, Stage
+from tocsin.wire.reasons import Note
+from tocsin.wire.slots import mask_bytes
+from tocsin.wire.verify import Verified
+
+
+class Admission:
+    """What is held about a batch of reports, and what the batch adds to it."""
+
+    def __init__(self, setting: Setting, now_ms: int) -> None:
+        """Create it with `load`."""
+        self._setting = setting
+        self._now_ms = now_ms
+        self._reports: dict[bytes, Report] = {}
+        self._copies: dict[tuple[bytes, bytes], Copy] = {}
+        self._new: list[Row] = []
+        self._owed: dict[tuple[bytes, str], Due] = {}
+
+    @classmethod
+    async def load(cls, tx: Tx, setting: Setting, verified: Iterable[Verified], now_ms: int) -> Admission:
+        """Read, in three queries, what is held of the incidents of these reports."""
+        found = list(verified)
+        admission = cls(setting, now_ms)
+        if found:
+            incidents = sorted({v.header.incident for v in found})
+            leaves = sorted({v.leaf for v in found})
+            previous = sorted({v.header.prev for v in found if v.header.revision})
+            for report in await tx.find(Report, {"incident": incidents}):
+                admission._reports[report.leaf] = report
+            for report in (await tx.get(Report, [(leaf,) for leaf in previous])).values():
+                admission._reports[report.leaf] = report
+            for copy in await tx.find(Copy, {"leaf": leaves}):
+                admission._copies[copy.leaf, copy.chain] = copy
+        return admission
+
+    def take(self, verified: Verified, party: str, *, owed: bool = True) -> tuple[What, tuple[Note, ...]]:
+        """Judge one report that came from `party`; `owed` is false for submissions, which never go onward."""
+        header, leaf = verified.header, verified.leaf
+        held = [copy for (of, _), copy in self._copies.items() if of == leaf]
+        if (leaf, verified.chain) in self._copies:
+            return What.DUPLICATE, ()
+        if sum(copy.releaser == party for copy in held) >= self._setting.caps.chains_per_leaf:
+            return What.DUPLICATE, (Note.CHAINS_CAPPED,)
+        notes = list(self._union_notes(verified, held))
+        what = What.MERGED
+        if leaf not in self._reports:
+            what = What.ACCEPTED
+            notes += self._incident_notes(verified)
+            report = report_row(leaf, header, self._now_ms)
+            self._reports[leaf] = report
+            self._new.append(report)
+        envelope = verified.envelope
+        copy = Copy(leaf, verified.chain, party, mask_bytes(envelope.mask, envelope.n), verified.framed, self._now_ms)
+        self._copies[leaf, verified.chain] = copy
+        self._new.append(copy)
+        if owed:
+            self._owe(leaf, what.value)
+        return what, tuple(notes)
+
+    def _owe(self, leaf: bytes, cause: str) -> None:
+        for due in owe([leaf], self._setting.audiences(), self._now_ms, cause):
+            self._owed[leaf, due.audience] = due
+
+    def _incident_notes(self, verified: Verified) -> Iterable[Note]:
+        """REVISION_MISSING, REVISION_FORK, LIFECYCLE (protocol section 6, at its end)."""
+        header = verified.header
+        same = [r for r in self._reports.values() if (r.origin, r.incident) == (header.origin, header.incident)]
+        if any(r.revision == header.revision for r in same):
+            yield Note.REVISION_FORK
+        if header.revision:
+            previous = self._reports.get(header.prev)
+            if previous is None:
+                yield Note.REVISION_MISSING
+            elif (
+                previous not in same
+                or previous.revision != header.revision - 1
+                or not can_follow(Stage(previous.stage), header.stage)
+            ):
+                yield Note.LIFECYCLE
+
+    def _union_notes(self, verified: Verified, held: Sequence[Copy]) -> Iterable[Note]:
+        """LADDER_MISMATCH: rungs that arrive in different copies are compared in the union (protocol section 7)."""
+        judged = verified.judged
+        union = dict(judged.values)
+        for copy in held:
+            for slot, value in parse_envelope(copy.framed).disclosed.items():
+                if slot not in union and slot not in judged.unreadable and slot < len(judged.schema.fields):
+                    with suppress(Malformed):
+                        union[slot] = judged.schema.decode_slot(slot, value)
+        if held and any(judged.schema.disagreements(union)):
+            yield Note.LADDER_MISMATCH
+
+    async def close(self, tx: Tx) -> None:
+        """Write what the batch added."""
+        await tx.add(self._new)
+        await tx.put(list(self._owed.values()))
+
+
+def owe(leaves: Iterable[bytes], audiences: Iterable[str], now_ms: int, cause: str) -> list[Due]:
+    """Decisions that are owed at once: every report to every audience."""
+    named = sorted(audiences)
+    return [Due(leaf, audience, now_ms // 60_000, cause, now_ms) for leaf in leaves for audience in named]
+
+
+def report_row(leaf: bytes, header: Header, now_ms: int) -> Report:
+    """What the store knows of a report besides its copies."""
+    return Report(
+        leaf=leaf,
+        origin=header.origin,
+        incident=header.incident,
+        revision=header.revision,
+        stage=header.stage.value,
+        prev=header.prev,
+        tlp=int(header.tlp),
+        created_day=header.created_day,
+        schema=header.schema,
+        exercise=header.exercise,
+        accepted_ms=now_ms,
+    )

@@ -1,0 +1,189 @@
+"""Decide what one audience gets of one report, and why. The only maker of a `Decision`, hence the only way out.
+
+1. the minute: the hop's own
+2. the mask: what the policy gives at that minute, within what no policy can override
+3. a stop: the first reason why nothing is sent; a correction overrides all but the first two kinds
+4. the words beside the mask: reasons and limits, from what the reader is told anyway
+5. the next minute at which by time alone the mask differs
+"""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, replace
+from typing import Final
+
+from tocsin.policy import attest
+from tocsin.policy.conditions import UNREADABLE, WITHHELD
+from tocsin.policy.evaluate import Prospect, is_endless
+from tocsin.policy.explain import FieldLine, explain_fields
+from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Why, binding_tlp, hop_minute, is_correction
+from tocsin.policy.question import Incident, Question
+from tocsin.policy.rules import Effect, Policy
+from tocsin.wire.hop import MAX_BODY, NEVER, HopBody, PolicyRef, encode_body
+
+__all__ = [
+    "UNREADABLE",
+    "WITHHELD",
+    "Decision",
+    "Explanation",
+    "Incident",
+    "Nothing",
+    "Question",
+    "Why",
+    "decide",
+    "explain",
+]
+
+
+class _Gate:
+    """What only this file has."""
+
+
+_GATE: Final = _Gate()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One audience gets this hop. `body` is complete; `mask_in` are the slots of the copy.
+
+    `next`: the first later minute at which by time alone the mask differs. `open_holds`: the rules whose hold awaits an
+    officer's answer and keeps something back that would otherwise be given, now or later.
+    """
+
+    audience: str
+    body: HopBody
+    mask_in: int
+    next: int | None
+    open_holds: tuple[str, ...]
+    gate: InitVar[_Gate]
+
+    def __post_init__(self, gate: _Gate) -> None:
+        if gate is not _GATE:
+            raise TypeError("only decide() makes a Decision")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Nothing is sent, because of `why`; `next` and `open_holds` as in a `Decision`."""
+
+    why: Why
+    next: int | None
+    open_holds: tuple[str, ...] = ()
+
+
+def decide(q: Question) -> Decision | Nothing:
+    """What the audience gets of the report at its hop's minute."""
+    minute = hop_minute(q)
+    prospect = Prospect(q, q.audience, q.kind)
+    found = _outcome(q, prospect, minute)
+    later = _next(q, prospect, minute, found)
+    if isinstance(found, Why):
+        holds = _open_holds(q, prospect, minute) if found is Why.NO_SLOT else ()
+        return Nothing(found, later, holds)
+    policy = q.policy
+    assert policy is not None  # noqa: S101 - the first stop
+    body = _body(q, policy, found, minute)
+    return Decision(q.audience, body, q.mask_in, later, _open_holds(q, prospect, minute), _GATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and, for each field, which rule gave or took it."""
+
+    outcome: Decision | Nothing
+    fields: tuple[FieldLine, ...]
+
+
+def explain(q: Question) -> Explanation:
+    """The very decision of the release, with its reasons in full; for officers, not for the wire."""
+    return Explanation(decide(q), explain_fields(q))
+
+
+def _outcome(q: Question, prospect: Prospect, minute: int) -> int | Why:
+    """The mask that is sent at that minute, or why nothing is."""
+    mask = prospect.given(minute)
+    stopped = next((stop.why for stop in STOPS.values() if stop.applies(q, minute, mask)), None)
+    if stopped is None:
+        return mask
+    if is_correction(q) and stopped not in UNCORRECTABLE:
+        return 0
+    return stopped
+
+
+def _next(q: Question, prospect: Prospect, minute: int, found: int | Why) -> int | None:
+    """The first later minute at which by time alone the mask differs; nothing and an empty mask do."""
+    if q.policy is None:
+        return None
+    now = None if isinstance(found, Why) else found
+    times = {*prospect.times(minute), q.policy.effective_minute}
+    for time in sorted(time for time in times if minute < time < NEVER):
+        later = _outcome(q, prospect, time)
+        if (None if isinstance(later, Why) else later) != now:
+            return time
+    return None
+
+
+def _body(q: Question, policy: Policy, mask_out: int, minute: int) -> HopBody:
+    told = attest.what_is_told(q, mask_out, minute)
+    body = HopBody(
+        releaser=q.node,
+        prev=q.prev,
+        mask_out=mask_out,
+        tlp=binding_tlp(q),
+        kind=q.kind,
+        audience=q.audience,
+        limits=attest.limits(q, policy, mask_out, minute, told),
+        policy=PolicyRef(policy.id, policy.version, policy.sha256),
+        reasons=attest.reasons(q, policy, mask_out, minute, told),
+        minute=minute,
+    )
+    return _shortened(q, body)
+
+
+def _shortened(q: Question, body: HopBody) -> HopBody:
+    """A body that the wire can hold: first without rule names, then without minutes."""
+    if _fits(q, body):
+        return body
+    body = replace(body, reasons=attest.without_rule_names(body.reasons))
+    if _fits(q, body):
+        return body
+    reasons = attest.without_minutes(q, body.mask_out, body.reasons)
+    return replace(body, reasons=reasons, limits=attest.for_ever(body.limits))
+
+
+def _fits(q: Question, body: HopBody) -> bool:
+    n = len(q.slots)
+    if _size_at_most(body, n) <= MAX_BODY:
+        return True
+    try:
+        return len(encode_body(body, n)) <= MAX_BODY
+    except ValueError:  # encode_body refuses what is too long
+        return False
+
+
+def _size_at_most(body: HopBody, n: int) -> int:
+    """A bound without encoding: nearly every body is far below the limit."""
+    mask = (n + 7) // 8 + 2
+    entries = sum(mask + 8 + len(why.rule) for why in body.reasons) + len(body.limits) * (mask + 6)
+    texts = len(body.releaser) + len(body.audience) + len(body.policy.id)
+    return 128 + texts + mask + entries
+
+
+def _open_holds(q: Question, prospect: Prospect, minute: int) -> tuple[str, ...]:
+    """The matching holds that await an officer's answer and keep back something that rules grant."""
+    standing = prospect.standing(minute)
+    granted = prospect.passing(minute)
+    wanted = 0
+    for _, fields in standing.grants:
+        wanted |= fields & granted
+    for rule in standing.matching:
+        if rule.effect is Effect.FOREVER:
+            wanted &= ~rule.fields
+    return tuple(
+        rule.id
+        for rule in standing.matching
+        if rule.effect is Effect.HOLD
+        and is_endless(q, rule, q.audience)
+        and (rule.id, q.audience) not in q.approvals
+        and rule.fields & wanted
+    )

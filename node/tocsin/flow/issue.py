@@ -1,0 +1,165 @@
+"""Issue: make the national report, by an officer's act or by a rule of the configuration (design 2).
+
+A submission never goes onward as it is. The national report is a new report with the institute as its origin, bound to
+its sources by the withholdable slot `sources`; many submissions may become one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tocsin.errors import InputError
+from tocsin.flow.admit import owe, report_row
+from tocsin.flow.ports import Clock, Entropy, Signer, Store, Tx
+from tocsin.flow.rows import Copy, Report, Submission
+from tocsin.flow.setting import Setting
+from tocsin.report.lifecycle import can_follow
+from tocsin.report.schema import Schema
+from tocsin.report.vocabulary import encode_slots
+from tocsin.wire.envelope import Draft, frame_envelope, sign_draft
+from tocsin.wire.header import Header, Stage, Tlp, encode_header
+from tocsin.wire.keys import KeyUse
+from tocsin.wire.slots import mask_bytes
+
+DAY_MS = 86_400_000
+ZEROS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an officer wants issued. `follows` is the leaf of the revision before, or None for a new incident.
+
+    `values` are slot values by field name; `sources` the leaves of the submissions that it rests on; `basis` the legal
+    basis for a TLP less strict than a source's.
+    """
+
+    values: Mapping[str, Any]
+    tlp: Tlp
+    stage: Stage = Stage.INITIAL
+    sources: Sequence[bytes] = ()
+    follows: bytes | None = None
+    exercise: bool = False
+    basis: str = ""
+
+
+def draft(
+    wanted: Wanted,
+    *,
+    origin: str,
+    key_id: bytes,
+    schema: Schema,
+    previous: Report | None,
+    now_ms: int,
+    entropy: Entropy,
+) -> tuple[Header, Draft]:
+    """Header and unsigned report; pure but for the entropy that is handed in.
+
+    `InputError` with all problems at once where the values break the vocabulary (`report/vocabulary.py`).
+    """
+    slots = encode_slots(wanted.values, schema)
+    header = Header(
+        origin=origin,
+        key_id=key_id,
+        incident=previous.incident if previous else entropy(16),
+        revision=previous.revision + 1 if previous else 0,
+        stage=wanted.stage,
+        prev=previous.leaf if previous else ZEROS,
+        created_day=now_ms // DAY_MS,
+        schema=schema.id,
+        schema_sha256=schema.sha256,
+        tlp=wanted.tlp,
+        exercise=wanted.exercise,
+    )
+    salts = tuple(entropy(16) for _ in slots)
+    return header, Draft(encode_header(header), slots, salts)
+
+
+class Issue:
+    """Issues national reports into the store; what then goes to whom is decided like any other report."""
+
+    def __init__(
+        self, setting: Callable[[], Setting], store: Store, signer: Signer, clock: Clock, entropy: Entropy
+    ) -> None:
+        """`signer` must hold the event key; it may live off the node (design 2)."""
+        self._setting = setting
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._entropy = entropy
+
+    async def issue(self, wanted: Wanted, schema: Schema) -> bytes:
+        """Sign and store one national report; returns its leaf. Nothing is stored where anything is wrong."""
+        setting, now_ms = self._setting(), self._clock()
+        key_id = self._signer.key_id(KeyUse.EVENT)
+        async with self._store.begin() as tx:
+            # 1. What it follows and what it rests on.
+            previous = await self._previous(tx, setting.node, wanted)
+            sources = await self._sources(tx, wanted)
+            # 2. The signed report.
+            if wanted.sources and schema.named("sources"):
+                bound = {**wanted.values, "sources": sorted(wanted.sources)}
+                wanted = dataclasses.replace(wanted, values=bound)
+            header, unsigned = draft(
+                wanted,
+                origin=setting.node,
+                key_id=key_id,
+                schema=schema,
+                previous=previous,
+                now_ms=now_ms,
+                entropy=self._entropy,
+            )
+            envelope = sign_draft(unsigned, await self._signer.sign(KeyUse.EVENT, unsigned.entry))
+            # 3. Known, owed to every audience, and the submissions answered, together.
+            report = report_row(unsigned.leaf, header, now_ms)
+            mask = mask_bytes(envelope.mask, envelope.n)
+            await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
+            await tx.put(owe([report.leaf], setting.audiences(), now_ms, "ISSUED"))
+            await tx.put(
+                [dataclasses.replace(s, state="ISSUED", report=report.leaf, basis=wanted.basis) for s in sources]
+            )
+        return report.leaf
+
+    async def _previous(self, tx: Tx, node: str, wanted: Wanted) -> Report | None:
+        """The revision before, if any; a stage that cannot follow it is refused here, before anybody sees it."""
+        if wanted.follows is None:
+            if wanted.stage is not Stage.INITIAL:
+                raise InputError(
+                    f"a report of stage {wanted.stage} needs the revision that it follows",
+                    remedy="Name the report that it updates or retracts.",
+                )
+            return None
+        previous = (await tx.get(Report, [(wanted.follows,)])).get((wanted.follows,))
+        if previous is None or previous.origin != node:
+            raise InputError(
+                "only the node's own report can be continued",
+                place=wanted.follows.hex()[:16],
+                remedy="`tocsin list` shows the reports that this node issued.",
+            )
+        if not can_follow(Stage(previous.stage), wanted.stage):
+            raise InputError(f"{wanted.stage} cannot follow {previous.stage}", place=wanted.follows.hex()[:16])
+        later = {"origin": node, "incident": previous.incident, "revision": previous.revision + 1}
+        if await tx.count(Report, later):
+            raise InputError(
+                f"revision {previous.revision} is not the newest of its incident",
+                place=wanted.follows.hex()[:16],
+                remedy="Continue the newest revision: two leaves for one revision are a fork, and are released to nobody.",
+            )
+        return previous
+
+    async def _sources(self, tx: Tx, wanted: Wanted) -> list[Submission]:
+        """The submissions; the TLP is at least as strict as every source's, unless a legal basis is recorded."""
+        found = await tx.get(Submission, [(leaf,) for leaf in wanted.sources])
+        missing = [leaf.hex()[:16] for leaf in wanted.sources if (leaf,) not in found]
+        if missing:
+            raise InputError("no such submission", place=", ".join(missing), remedy="`tocsin inbox` lists them.")
+        reports = await tx.get(Report, [(leaf,) for leaf in wanted.sources])
+        strictest = max((Tlp(r.tlp) for r in reports.values()), default=Tlp.CLEAR)
+        if wanted.tlp < strictest and not wanted.basis:
+            raise InputError(
+                f"TLP {wanted.tlp.name} is wider than a source's {strictest.name}",
+                remedy="Issue at the source's TLP, or record the legal basis for issuing wider (--basis).",
+            )
+        return list(found.values())

@@ -1,0 +1,125 @@
+"""The outbox: exact bytes put away, in order, before the first of them is sent (protocol section 4, design 2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from tocsin.errors import AdapterError
+from tocsin.flow.ports import LeaseLost, Outbound, Tx
+from tocsin.flow.rows import Outgoing, Outlet
+from tocsin.wire.stream import encode_hint, head_zero, next_head
+
+CONTENT_TYPE = b"application/vnd.apache.avro+binary"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is to be sealed: framed bytes, the Kafka key, and the leaf of the report (empty for a statement)."""
+
+    framed: bytes
+    key: bytes
+    leaf: bytes = b""
+
+
+class StoreBehind(AdapterError):
+    """The store lost what this process has sealed (a restored backup, a failed-over replica): recover first."""
+
+
+class Remembered:
+    """The highest (epoch, seq, head) per stream that this process has sealed, so that it never signs a second one."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, int, bytes]] = {}
+
+    def check(self, outlet: Outlet) -> None:
+        """`StoreBehind` if the store is behind what was sealed here, or shows another head for it."""
+        epoch, seq, head = self._last.get(outlet.topic, (0, 0, b""))
+        behind = (outlet.epoch, outlet.seq) < (epoch, seq)
+        other = (outlet.epoch, outlet.seq) == (epoch, seq) and outlet.head != head
+        if behind or other:
+            raise StoreBehind(
+                f"the store knows seq {outlet.seq} of epoch {outlet.epoch}, but {seq} of {epoch} is sealed",
+                place=outlet.topic,
+                remedy="The node reads its own topic back before it signs again; see `recover` in the handbook.",
+            )
+
+    def keep(self, outlet: Outlet) -> None:
+        """Call when the transaction that sealed is durable."""
+        self._last[outlet.topic] = (outlet.epoch, outlet.seq, outlet.head)
+
+    def forget(self, topic: str) -> None:
+        """Call when `recover` has compared store and topic."""
+        self._last.pop(topic, None)
+
+
+class Outbox:
+    """Appends to one outlet within one transaction; `close` writes rows and the outlet's new state together."""
+
+    def __init__(self, outlet: Outlet, now_ms: int) -> None:
+        """`outlet` as the transaction read it."""
+        self._read = outlet
+        self.outlet = outlet
+        self._now_ms = now_ms
+        self._rows: list[Outgoing] = []
+
+    def envelope(self, item: Item) -> Outgoing:
+        """Give an envelope its seq and chain it into the stream's head."""
+        seq = self.outlet.seq + 1
+        head = next_head(self.outlet.head, seq, item.framed)
+        self.outlet = dataclasses.replace(self.outlet, seq=seq, head=head)
+        return self._append(item, seq=seq, statement=False)
+
+    def statement(self, item: Item, *, seq: int = 0) -> Outgoing:
+        """Put a signed statement in its place; `seq` is the stream head's own."""
+        return self._append(item, seq=seq, statement=True)
+
+    def headed(self, seq: int) -> None:
+        """Remember that a head for `seq` is sealed."""
+        self.outlet = dataclasses.replace(self.outlet, headed=seq, headed_ms=self._now_ms)
+
+    def _append(self, item: Item, *, seq: int, statement: bool) -> Outgoing:
+        row = self.outlet.rows + 1
+        self.outlet = dataclasses.replace(self.outlet, rows=row)
+        sealed = Outgoing(
+            topic=self.outlet.topic,
+            row=row,
+            epoch=self.outlet.epoch,
+            seq=seq,
+            statement=statement,
+            record_key=item.key,
+            value=item.framed,
+            leaf=item.leaf,
+            sealed_ms=self._now_ms,
+        )
+        self._rows.append(sealed)
+        return sealed
+
+    async def close(self, tx: Tx) -> None:
+        """Write the sealed rows; `LeaseLost` if anybody else sealed, or holds the outlet, in between."""
+        if self.outlet == self._read:
+            return
+        await tx.add(self._rows)
+        expect = {"rows": self._read.rows, "holder": self._read.holder, "seq": self._read.seq}
+        await tx.swap(self.outlet, expect=expect)
+
+
+def new_outlet(topic: str, node: str, audience: str, epoch: int, holder: str, until_ms: int) -> Outlet:
+    """An outlet before its first row; a stream (an audience is named) begins at its epoch's head zero."""
+    head = head_zero(node, audience, epoch) if audience else b""
+    return Outlet(topic, audience, epoch, 0, head, 0, 0, -1, 0, holder, until_ms)
+
+
+def outbound(row: Outgoing) -> Outbound:
+    """The record that carries a sealed row. Headers are unsigned hints (protocol section 8)."""
+    headers: list[tuple[str, bytes]] = [("content-type", CONTENT_TYPE)]
+    if row.seq and not row.statement:
+        headers.append(("tocsin-seq", encode_hint(row.epoch, row.seq)))
+    return Outbound(row.topic, row.record_key, row.value, tuple(headers))
+
+
+def require_holder(outlet: Outlet | None, holder: str) -> Outlet:
+    """The outlet, if this process holds it; `LeaseLost` otherwise."""
+    if outlet is None or outlet.holder != holder:
+        raise LeaseLost("the stream is held by another process", place=outlet.topic if outlet else "")
+    return outlet

@@ -1,0 +1,291 @@
+"""Receive records: verify, admit, remember the place; one store transaction per fetched batch (design 2).
+
+Receiving is total: a peer's fault is a value (`Rejected`), ours is an `AdapterError`, and a bug of ours on one record
+puts that record into quarantine as INTERNAL while the rest goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tocsin.errors import AdapterError
+from tocsin.flow import topics
+from tocsin.flow.admit import Admission
+from tocsin.flow.opened import Opened
+from tocsin.flow.outcome import Outcome, What
+from tocsin.flow.ports import Clock, LeaseLost, Record, Signer, Store, Tx
+from tocsin.flow.rows import NoteRow, Quarantined, Report, ShownHead, Source, Spoken, Submission
+from tocsin.flow.setting import Setting
+from tocsin.flow.tell import Answer, answer
+from tocsin.wire.reasons import Note, Reason, Rejected
+from tocsin.wire.statement import Descriptor, PolicyText, StreamHead, VerifiedStatement, is_statement, verify_statement
+from tocsin.wire.stream import StreamState, decode_hint, take_head, take_record
+from tocsin.wire.verify import Verified, leaf_of, verify
+
+
+class InletKind(StrEnum):
+    """What stands in a topic that is read."""
+
+    STREAM = "STREAM"  # a peer's stream for this node
+    SUBMISSIONS = "SUBMISSIONS"  # a lab's submissions; not a stream
+    INFO = "INFO"  # a peer's descriptor and policies
+
+
+@dataclass(frozen=True, slots=True)
+class Inlet:
+    """A topic that is read, and the party that writes it."""
+
+    topic: str
+    kind: InletKind
+    party: str
+
+    def came_by(self, node: str) -> tuple[str, str]:
+        """(releaser, audience) that content of this topic must bear."""
+        return self.party, node
+
+
+Verdict = Verified | VerifiedStatement | Rejected
+
+
+class Receive:
+    """The only way into the store for what comes from outside."""
+
+    def __init__(
+        self,
+        setting: Callable[[], Setting],
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        me: str,
+        opened: Opened,
+    ) -> None:
+        """`me` names this process in leases; `setting` gives what holds at the moment of a batch."""
+        self._setting = setting
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._me = me
+        self._opened = opened
+
+    async def take(self, inlet: Inlet, records: Sequence[Record]) -> list[Outcome]:
+        """Take one fetched batch. When it returns, every record is durable or was known, and the place is remembered.
+
+        `AdapterError` where the store or the signer fails: then nothing of the batch is remembered, and it may be
+        taken again. `LeaseLost` where another process reads this topic.
+        """
+        setting, now_ms = self._setting(), self._clock()
+        try:
+            verdicts = [self.judge(setting, inlet, record, now_ms) for record in records]
+            return await self._remember(setting, inlet, records, verdicts, now_ms)
+        except AdapterError:
+            raise
+        except Exception:  # noqa: BLE001 - receiving is total: whatever our bug is, the stream goes on
+            # A bug of ours. Alone, the record that shows it goes to quarantine; among others, each is tried singly.
+            if len(records) == 1:
+                verdict: Verdict = Rejected(Reason.INTERNAL)
+                return await self._remember(setting, inlet, records, [verdict], now_ms)
+            return [outcome for record in records for outcome in await self.take(inlet, [record])]
+
+    def judge(self, setting: Setting, inlet: Inlet, record: Record, now_ms: int) -> Verdict:
+        """Steps 1 to 7 of protocol section 6, or the checks of section 5; the frame decides which."""
+        came_by = inlet.came_by(setting.node)
+        if is_statement(record.value):
+            place = came_by if inlet.kind is InletKind.STREAM else None
+            statement = verify_statement(record.value, setting.trust, now_ms, place)
+            if isinstance(statement, Rejected) or _belongs(statement, inlet):
+                return statement
+            return Rejected(Reason.STATEMENT_PLACE)
+        return verify(record.value, setting.trust, setting.schemas, now_ms, came_by, lambda _: False)
+
+    async def _remember(
+        self,
+        setting: Setting,
+        inlet: Inlet,
+        records: Sequence[Record],
+        verdicts: Sequence[Verdict],
+        now_ms: int,
+    ) -> list[Outcome]:
+        async with self._store.begin() as tx:
+            # 1. Where we are: only the holder of this source may move it.
+            source = (await tx.get(Source, [(inlet.topic,)])).get((inlet.topic,))
+            if source is None or source.holder != self._me:
+                raise LeaseLost("the source is read by another process", place=inlet.topic)
+            fresh = [(r, v) for r, v in zip(records, verdicts, strict=True) if r.offset >= source.offset]
+            # 2. A revoked event key is no ground against a leaf that is held (step 6).
+            fresh = [(r, await self._again_if_held(tx, setting, inlet, r, v, now_ms)) for r, v in fresh]
+            # 3. Admit reports; note what the stream shows; keep statements; put rejects into quarantine; answer labs.
+            book = _StreamBook(inlet, StreamState.from_json(source.stream, inlet.party, setting.node), now_ms)
+            outcomes = await self.take_in(tx, setting, inlet, fresh, now_ms, book.follow)
+            # 4. The place, in the same transaction.
+            if fresh:
+                moved = dataclasses.replace(source, offset=fresh[-1][0].offset + 1, stream=book.state.to_json())
+                await tx.swap(moved, expect={"holder": self._me, "offset": source.offset})
+        return outcomes
+
+    async def take_in(
+        self,
+        tx: Tx,
+        setting: Setting,
+        inlet: Inlet,
+        judged: Sequence[tuple[Record, Verdict]],
+        now_ms: int,
+        follow: Callable[[Tx, Record, Verdict], Awaitable[list[Note]]],
+    ) -> list[Outcome]:
+        """Write what each verdict means, in order; also for what comes back out of quarantine."""
+        reports = [v for _, v in judged if isinstance(v, Verified)]
+        admission = await Admission.load(tx, setting, reports, now_ms)
+        answers: list[Answer] = []
+        outcomes = []
+        for record, verdict in judged:
+            notes = await follow(tx, record, verdict)
+            outcome = self._admit(inlet, record, verdict, admission, notes)
+            outcomes.append(outcome)
+            await self._keep(tx, setting, inlet, record, verdict, outcome, now_ms)
+            if isinstance(verdict, Verified):
+                self._opened.keep(verdict, setting)
+            if inlet.kind is InletKind.SUBMISSIONS:
+                answers.append(_answer_to(record, verdict, outcome))
+        await admission.close(tx)
+        if answers:
+            outlet = topics.receipts(setting.node, inlet.party)
+            await answer(tx, self._signer, setting.node, inlet.party, outlet, answers, now_ms)
+        return outcomes
+
+    async def _again_if_held(
+        self, tx: Tx, setting: Setting, inlet: Inlet, record: Record, verdict: Verdict, now_ms: int
+    ) -> Verdict:
+        if not isinstance(verdict, Rejected) or verdict.reason is not Reason.KEY_REVOKED:
+            return verdict
+        leaf = leaf_of(record.value)
+        if leaf is None or not await tx.get(Report, [(leaf,)]):
+            return verdict
+        came_by = inlet.came_by(setting.node)
+        return verify(record.value, setting.trust, setting.schemas, now_ms, came_by, lambda _: True)
+
+    def _admit(
+        self, inlet: Inlet, record: Record, verdict: Verdict, admission: Admission, notes: list[Note]
+    ) -> Outcome:
+        if isinstance(verdict, Verified):
+            relayed = inlet.kind is InletKind.STREAM
+            what, more = admission.take(verdict, inlet.party, owed=relayed)
+            leaf, origin, reason = verdict.leaf, verdict.header.origin, None
+            notes = [*more, *notes]
+        elif isinstance(verdict, Rejected):
+            what, leaf, origin, reason = What.REJECTED, leaf_of(record.value) or b"", "", verdict.reason
+        else:
+            what, leaf, origin, reason = What.STATEMENT, b"", "", None
+        return Outcome(what, inlet.party, record.topic, record.offset, leaf, origin, reason, tuple(notes))
+
+    async def _keep(
+        self,
+        tx: Tx,
+        setting: Setting,
+        inlet: Inlet,
+        record: Record,
+        verdict: Verdict,
+        outcome: Outcome,
+        now_ms: int,
+    ) -> None:
+        """Write what belongs to one record alone: inbox row, quarantine row, peer's statement, notes."""
+        subject = (outcome.leaf or hashlib.sha256(record.value).digest()).hex()
+        await tx.put(
+            [NoteRow(record.topic, record.offset, i, n.value, subject, now_ms) for i, n in enumerate(outcome.notes)]
+        )
+        if isinstance(verdict, Rejected):
+            await tx.put([await _quarantined(tx, setting, inlet, record, verdict.reason, now_ms)])
+        elif isinstance(verdict, Verified):
+            if inlet.kind is InletKind.SUBMISSIONS and outcome.what is What.ACCEPTED:
+                if await tx.get(Submission, [(verdict.leaf,)]):
+                    return  # read back from our own receipts: it was issued already
+                record_hash = hashlib.sha256(record.value).digest()
+                await tx.put(
+                    [Submission(verdict.leaf, inlet.party, record_hash, "NEW", now_ms, b"", told=False, basis="")]
+                )
+        elif inlet.kind is InletKind.INFO:
+            await tx.put([_spoken(verdict)])
+
+
+class _StreamBook:
+    """The reader's side of one stream within one transaction; other topics have none."""
+
+    def __init__(self, inlet: Inlet, state: StreamState, now_ms: int) -> None:
+        self.state = state
+        self._inlet = inlet
+        self._now_ms = now_ms
+
+    async def follow(self, tx: Tx, record: Record, verdict: Verdict) -> list[Note]:
+        """Every record that is not a statement is noted under its hint, whatever its verdict; heads are taken."""
+        if self._inlet.kind is not InletKind.STREAM:
+            return []
+        if not is_statement(record.value):
+            hint = decode_hint(dict(record.headers).get("tocsin-seq"))
+            self.state, notes = take_record(self.state, record.value, hint)
+            return notes
+        if isinstance(verdict, VerifiedStatement) and isinstance(verdict.body, StreamHead):
+            head = verdict.body
+            shown = await tx.find(
+                ShownHead,
+                {"topic": self._inlet.topic, "epoch": head.epoch, "seq": head.seq},
+                order=("shown_ms",),
+                limit=1,
+            )
+            first = shown[0].head if shown else None
+            self.state, notes = take_head(self.state, head, first)
+            row = ShownHead(self._inlet.topic, head.epoch, head.seq, head.head, verdict.framed, self._now_ms)
+            if first != head.head and not await tx.get(ShownHead, [row.key()]):
+                await tx.add([row])
+            return notes
+        return []
+
+
+def _belongs(statement: VerifiedStatement, inlet: Inlet) -> bool:
+    """Heads stand in streams, descriptors and policies of the peer itself in its info topic; nothing else anywhere."""
+    body = statement.body
+    if inlet.kind is InletKind.STREAM:
+        return isinstance(body, StreamHead)
+    return inlet.kind is InletKind.INFO and isinstance(body, Descriptor | PolicyText) and body.node == inlet.party
+
+
+def _spoken(statement: VerifiedStatement) -> Spoken:
+    body = statement.body
+    digest = hashlib.sha256(statement.framed).digest()
+    if isinstance(body, PolicyText):
+        digest = hashlib.sha256(body.text).digest()
+        return Spoken(body.node, "policy", body.id, body.version, digest, statement.framed, body.time_ms)
+    assert isinstance(body, Descriptor)  # noqa: S101 - _belongs let nothing else pass
+    return Spoken(body.node, "descriptor", "", 0, digest, statement.framed, body.time_ms)
+
+
+def _answer_to(record: Record, verdict: Verdict, outcome: Outcome) -> Answer:
+    rejected = isinstance(verdict, Rejected)
+    return Answer(
+        record=hashlib.sha256(record.value).digest(),
+        leaf=outcome.leaf or bytes(32),
+        decision="REJECTED" if rejected else "ACCEPTED",
+        reason=verdict.reason.value if isinstance(verdict, Rejected) else "",
+    )
+
+
+async def _quarantined(
+    tx: Tx, setting: Setting, inlet: Inlet, record: Record, reason: Reason, now_ms: int
+) -> Quarantined:
+    """A row with the original bytes; beyond the cap of its source the value stays at the broker."""
+    full = await tx.count(Quarantined, {"topic": record.topic, "state": "HELD"}) >= setting.caps.quarantined_values
+    return Quarantined(
+        topic=record.topic,
+        offset=record.offset,
+        source=inlet.party,
+        reason=reason.value,
+        record_key=record.key[:256],
+        value=b"" if full else record.value,
+        headers=json.dumps([[name, value.hex()] for name, value in record.headers[:16]]),
+        digest=hashlib.sha256(record.value).digest(),
+        size=len(record.value),
+        state="HELD",
+        at_ms=now_ms,
+    )

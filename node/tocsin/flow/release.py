@@ -1,0 +1,308 @@
+"""Release: decide what is due, seal each decision, all in one transaction; `send` then carries the bytes (design 2).
+
+Whether and what is decided by `decide` alone; this file brings it the facts and keeps the order. A sealed decision is
+final; what changes it is a new decision, recorded with its cause.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tocsin.flow.decide import UNREADABLE, WITHHELD, Decision, Incident, Nothing, Question, decide
+from tocsin.flow.opened import Opened
+from tocsin.flow.outbox import Item, Outbox, Remembered
+from tocsin.flow.ports import Between, Clock, Signer, Store, Tx
+from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Withholding
+from tocsin.flow.setting import MS_PER_MINUTE, Setting, minute_up
+from tocsin.wire.envelope import frame_envelope, with_hop, withhold
+from tocsin.wire.header import Stage, Tlp
+from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, encode_body, hop_hash, parse_body
+from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.slots import mask_bits, mask_bytes
+from tocsin.wire.verify import Verified
+
+BATCH = 64
+"""Due rows per transaction: large enough to share its cost, small enough not to delay what comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One due row that was dealt with: what was sealed, or why nothing was. Identifiers only."""
+
+    audience: str
+    leaf: bytes
+    cause: str
+    since_ms: int
+    sealed: tuple[Decision, ...] = ()
+    nothing: str = ""
+
+
+@dataclass
+class _Facts:
+    """Everything that the decisions of one batch depend on, read in six queries."""
+
+    reports: dict[bytes, Report] = field(default_factory=dict)
+    incident: dict[tuple[str, bytes], list[Report]] = field(default_factory=lambda: defaultdict(list))
+    copies: dict[bytes, list[Copy]] = field(default_factory=lambda: defaultdict(list))
+    decided: dict[tuple[str, bytes], list[Decided]] = field(default_factory=lambda: defaultdict(list))
+    sent: set[tuple[str, str, bytes]] = field(default_factory=set)
+    holds: dict[tuple[bytes, int, str, str], Hold] = field(default_factory=dict)
+    withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
+
+    @classmethod
+    async def load(cls, tx: Tx, dues: Sequence[Due]) -> _Facts:
+        facts = cls()
+        leaves = sorted({due.leaf for due in dues})
+        facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
+        incidents = sorted({r.incident for r in facts.reports.values()})
+        audiences = sorted({due.audience for due in dues})
+        for report in await tx.find(Report, {"incident": incidents}):
+            facts.incident[report.origin, report.incident].append(report)
+        for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
+            facts.copies[copy.leaf].append(copy)
+        for row in await tx.find(Decided, {"incident": incidents, "audience": audiences}):
+            facts.add(row)
+        for hold in await tx.find(Hold, {"leaf": leaves}):
+            facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold
+        for withheld in await tx.find(Withholding, {"leaf": leaves}):
+            facts.withheld[withheld.leaf, withheld.audience] = withheld
+        return facts
+
+    def add(self, row: Decided) -> None:
+        self.decided[row.audience, row.leaf].append(row)
+        self.sent.add((row.audience, row.origin, row.incident))
+
+    def state(self, report: Report, audience: str) -> Incident:
+        """Design 3: the newest word binds the older ones; retraction; fork; whom a correction is owed."""
+        held = self.incident[report.origin, report.incident]
+        newest = max(r.revision for r in held)
+        return Incident(
+            latest_tlp=max(Tlp(r.tlp) for r in held if r.revision == newest),
+            sent=(audience, report.origin, report.incident) in self.sent,
+            retracted=any(r.stage == Stage.RETRACTION and r.leaf != report.leaf for r in held),
+            forked=any(r.revision == report.revision and r.leaf != report.leaf for r in held),
+        )
+
+
+class Release:
+    """Decides and seals for the streams that this process holds."""
+
+    def __init__(
+        self,
+        setting: Callable[[], Setting],
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        me: str,
+        opened: Opened,
+        remembered: Remembered,
+    ) -> None:
+        """`me` names this process in leases; `opened` and `remembered` are shared with receive, tell and recover."""
+        self._setting = setting
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._me = me
+        self._opened = opened
+        self._remembered = remembered
+
+    async def run(self) -> list[Done]:
+        """Decide and seal one batch of what is due; empty where nothing is. `StoreBehind`: recover first."""
+        setting, now_ms = self._setting(), self._clock()
+        done: list[Done] = []
+        async with self._store.begin() as tx:
+            # 1. What is due, for the streams that are ours to write.
+            outlets = {o.audience: o for o in await tx.find(Outlet, {"holder": self._me}) if o.audience}
+            dues = await tx.find(
+                Due,
+                {"audience": sorted(outlets), "minute": Between(high=now_ms // MS_PER_MINUTE)},
+                order=("minute", "since_ms", "leaf"),
+                limit=BATCH,
+            )
+            if not dues:
+                return []
+            facts = await _Facts.load(tx, dues)
+            boxes: dict[str, Outbox] = {}
+            # 2. Decide and seal each, in order.
+            for due in dues:
+                outlet = outlets[due.audience]
+                self._remembered.check(outlet)
+                box = boxes.setdefault(due.audience, Outbox(outlet, now_ms))
+                done.append(await self._one(tx, setting, facts, due, box, now_ms))
+            # 3. Sealed rows and the streams' new state, together.
+            for box in boxes.values():
+                await box.close(tx)
+        for box in boxes.values():
+            self._remembered.keep(box.outlet)
+        return done
+
+    async def _one(self, tx: Tx, setting: Setting, facts: _Facts, due: Due, box: Outbox, now_ms: int) -> Done:
+        """One report for one audience: a decision for every chain that brought it."""
+        report = facts.reports[due.leaf]
+        sealed: list[Decision] = []
+        why, later = "CHAIN", None
+        for copy in facts.copies[due.leaf]:
+            verified = self._opened.open(copy, setting, now_ms)
+            if verified is None:
+                continue
+            question = self._question(setting, facts, report, copy, verified, due.audience, now_ms)
+            decision = decide(question)
+            later = min((m for m in (later, decision.next) if m is not None), default=None)
+            await self._open_holds(tx, setting, facts, due, decision.open_holds, question, now_ms)
+            if isinstance(decision, Nothing):
+                why = decision.why.value
+                continue
+            if self._said_before(setting, facts, copy, verified, decision, now_ms):
+                why = "SAID"
+                continue
+            await self._seal(tx, facts, due, report, verified, decision, box, now_ms)
+            sealed.append(decision)
+        await tx.drop([due])
+        if later is not None:
+            await tx.put([Due(due.leaf, due.audience, later, "TIME", later * MS_PER_MINUTE)])
+        return Done(due.audience, due.leaf, due.cause, due.since_ms, tuple(sealed), "" if sealed else why)
+
+    def _question(
+        self,
+        setting: Setting,
+        facts: _Facts,
+        report: Report,
+        copy: Copy,
+        verified: Verified,
+        audience: str,
+        now_ms: int,
+    ) -> Question:
+        minute = minute_up(now_ms)
+        policy = setting.policy_in_force(report.schema, minute)
+        answered = {
+            (hold.rule, hold.audience): hold.state == "APPROVED"
+            for hold in facts.holds.values()
+            if policy is not None and (hold.leaf, hold.policy_version) == (report.leaf, policy.version)
+        }
+        n = verified.envelope.n
+        officer = {row.audience: mask_bits(row.slots, n) for row in facts.withheld.values() if row.leaf == report.leaf}
+        return Question(
+            policy=policy,
+            node=setting.node,
+            audience=audience,
+            parties=setting.parties(),
+            header=verified.header,
+            schema=verified.judged.schema,
+            slots=slot_states(verified),
+            chain=verified.hops,
+            prev=verified.chain or verified.leaf,
+            incident=facts.state(report, audience),
+            now_minute=minute,
+            first_accepted_minute=minute_up(copy.accepted_ms),
+            approvals=answered,
+            officer_withheld=officer.get(audience, 0),
+            officer_withheld_elsewhere=officer,
+        )
+
+    async def _open_holds(
+        self,
+        tx: Tx,
+        setting: Setting,
+        facts: _Facts,
+        due: Due,
+        rules: Sequence[str],
+        question: Question,
+        now_ms: int,
+    ) -> None:
+        """A hold that matched and is not answered goes into the officers' queue, once."""
+        if question.policy is None:
+            return
+        for rule in rules:
+            key = (due.leaf, question.policy.version, rule, due.audience)
+            if key not in facts.holds:
+                hold = Hold(*key, "OPEN", now_ms, now_ms + setting.caps.hold_due_ms, "", "", 0)
+                facts.holds[key] = hold
+                await tx.put([hold])
+
+    def _said_before(
+        self,
+        setting: Setting,
+        facts: _Facts,
+        copy: Copy,
+        verified: Verified,
+        decision: Decision,
+        now_ms: int,
+    ) -> bool:
+        """No (leaf, mask, audience, tlp, limits as they bind from now on) is decided twice (design 3).
+
+        What went out along a chain that a revoked key has broken since does not count: its readers refuse it.
+        """
+        n = verified.envelope.n
+        now = _binding([*verified.hops, decision.body], decision.body.minute)
+        chains = {c.chain: c for c in facts.copies[copy.leaf]}
+        for row in facts.decided[decision.body.audience, copy.leaf]:
+            before = parse_body(row.body, n)
+            if before.mask_out != decision.body.mask_out or before.tlp is not decision.body.tlp:
+                continue
+            along = chains.get(row.chain)
+            opened = self._opened.open(along, setting, now_ms) if along is not None else None
+            hops = opened.hops if opened is not None else ()
+            if along is not None and opened is None:
+                continue
+            if _binding([*hops, before], decision.body.minute) == now:
+                return True
+        return False
+
+    async def _seal(
+        self,
+        tx: Tx,
+        facts: _Facts,
+        due: Due,
+        report: Report,
+        verified: Verified,
+        decision: Decision,
+        box: Outbox,
+        now_ms: int,
+    ) -> None:
+        """Sign the hop, withhold what it does not let through, and put the exact bytes into the outbox."""
+        n = verified.envelope.n
+        body = encode_body(decision.body, n)
+        signature = await self._signer.sign(KeyUse.RELAY, pae(HOP_TYPE, body))
+        hop = Hop(body, self._signer.key_id(KeyUse.RELAY), signature)
+        envelope = with_hop(withhold(verified.envelope, decision.body.mask_out), hop)
+        item = Item(frame_envelope(envelope), key=report.incident.hex().encode(), leaf=report.leaf)
+        row = box.envelope(item)
+        decided = Decided(
+            audience=due.audience,
+            leaf=report.leaf,
+            hop=hop_hash(hop),
+            origin=report.origin,
+            incident=report.incident,
+            chain=verified.chain,
+            body=body,
+            mask=mask_bytes(decision.body.mask_out, n),
+            cause=due.cause,
+            epoch=row.epoch,
+            seq=row.seq,
+            decided_ms=now_ms,
+        )
+        facts.add(decided)
+        await tx.add([decided])
+
+
+def slot_states(verified: Verified) -> tuple[object, ...]:
+    """Per slot: its value, None for a disclosed null, WITHHELD or UNREADABLE."""
+    judged = verified.judged
+    return tuple(
+        UNREADABLE if i in judged.unreadable else judged.values.get(i, WITHHELD) for i in range(verified.envelope.n)
+    )
+
+
+def _binding(hops: Iterable[HopBody], minute: int) -> dict[tuple[AudienceKind, int], int]:
+    """(kind, slot) → the minute before which it may not go on, over a chain, as far as it still binds."""
+    until: dict[tuple[AudienceKind, int], int] = {}
+    for hop in hops:
+        for limit in hop.limits:
+            if limit.until > minute:
+                for slot in range(limit.slots.bit_length()):
+                    if limit.slots >> slot & 1:
+                        key = (limit.kind, slot)
+                        until[key] = max(until.get(key, 0), limit.until)
+    return until

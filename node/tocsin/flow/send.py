@@ -1,0 +1,136 @@
+"""Send: carry sealed rows to the node's own topics, in order, and remember what is acknowledged (protocol section 4).
+
+Only sealed bytes are ever sent, the same for the same row. `acked` moves over the unbroken acknowledged prefix; after
+any doubt a new writer goes on from `acked` + 1. What a topic shows is never taken as proof of what it keeps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tocsin.flow.outbox import outbound
+from tocsin.flow.ports import Ack, Between, Clock, Store, WriteFailed, Writer
+from tocsin.flow.rows import Outgoing, Outlet, Resend
+
+BATCH = 256
+"""Rows in flight per topic: enough to keep the producer busy, few enough to send again after a doubt."""
+SKEW_ALARM_MS = 30_000
+SKEW_STOP_MS = 240_000
+"""LogAppendTime against our clock: half a minute apart is an alarm, four minutes stop signing (design 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one round did: rows acknowledged per topic, topics that failed and why, the largest clock skew seen."""
+
+    acked: Mapping[str, int]
+    failed: Mapping[str, str]
+    skew_ms: int = 0
+
+
+class Send:
+    """The only task of a process that writes to Kafka."""
+
+    def __init__(self, store: Store, new_writer: Callable[[], Awaitable[Writer]], clock: Clock, me: str) -> None:
+        """`new_writer` builds and starts a writer; it is called again after every failure."""
+        self._store = store
+        self._new_writer = new_writer
+        self._clock = clock
+        self._me = me
+        self._writer: Writer | None = None
+        self._resting: dict[str, tuple[int, int]] = {}
+
+    async def run(self) -> Sent:
+        """Send one batch of what is sealed and not acknowledged; `AdapterError` where no writer can be had."""
+        outlets, rows = await self._waiting()
+        if not rows:
+            return Sent({}, {})
+        if self._writer is None:
+            self._writer = await self._new_writer()
+        failed: dict[str, str] = {}
+        try:
+            acks = await self._writer.write([outbound(row) for row in rows])
+        except WriteFailed as fault:
+            await self._discard()
+            acks = fault.acked
+            failed = dict.fromkeys(fault.failed, fault.thing)
+        self._rest(outlets, failed)
+        moved = await self._move(outlets, acks)
+        return Sent(moved, failed, self._skew(acks))
+
+    async def _waiting(self) -> tuple[dict[str, Outlet], list[Outgoing]]:
+        now_ms = self._clock()
+        rows: list[Outgoing] = []
+        async with self._store.begin() as tx:
+            held = await tx.find(Outlet, {"holder": [self._me, ""]})
+            outlets = {o.topic: o for o in held if self._resting.get(o.topic, (0, 0))[1] <= now_ms}
+            for topic, outlet in outlets.items():
+                if outlet.rows > outlet.acked:
+                    after = Between(low=outlet.acked + 1)
+                    rows += await tx.find(Outgoing, {"topic": topic, "row": after}, order=("row",), limit=BATCH)
+        return outlets, rows
+
+    async def _move(self, outlets: Mapping[str, Outlet], acks: Mapping[str, Sequence[Ack]]) -> dict[str, int]:
+        """Remember the acknowledged prefix; only the holder may."""
+        moved = {topic: len(got) for topic, got in acks.items() if got}
+        if not moved:
+            return {}
+        async with self._store.begin() as tx:
+            now = await tx.get(Outlet, [(topic,) for topic in moved])
+            for topic, count in moved.items():
+                outlet = now[topic,]
+                acked = outlets[topic].acked
+                if outlet.acked == acked:
+                    ahead = dataclasses.replace(outlet, acked=acked + count)
+                    await tx.swap(ahead, expect={"holder": outlet.holder, "acked": acked, "rows": outlet.rows})
+        return moved
+
+    def _rest(self, outlets: Mapping[str, Outlet], failed: Mapping[str, str]) -> None:
+        """A topic that fails rests a while, so that it does not cost the others a writer each round."""
+        for topic in outlets:
+            if topic in failed:
+                times = self._resting.get(topic, (0, 0))[0] + 1
+                self._resting[topic] = (times, self._clock() + min(60_000, 250 * 2**times))
+            else:
+                self._resting.pop(topic, None)
+
+    def _skew(self, acks: Mapping[str, Sequence[Ack]]) -> int:
+        now_ms = self._clock()
+        apart = [abs(now_ms - ack.append_ms) for got in acks.values() for ack in got if ack.append_ms >= 0]
+        return max(apart, default=0)
+
+    async def resend(self) -> int:
+        """Send again the ranges that officers asked for: the same bytes under the same seq; returns how many rows."""
+        async with self._store.begin() as tx:
+            asked = await tx.find(Resend, {}, order=("asked_ms",), limit=1)
+            if not asked:
+                return 0
+            order = asked[0]
+            outlet = (await tx.get(Outlet, [(order.topic,)])).get((order.topic,))
+            epoch = outlet.epoch if outlet else 0
+            where = {"topic": order.topic, "epoch": epoch, "seq": Between(order.from_seq, order.to_seq)}
+            rows = await tx.find(Outgoing, where, order=("row",))
+        if rows:
+            if self._writer is None:
+                self._writer = await self._new_writer()
+            try:
+                for start in range(0, len(rows), BATCH):
+                    await self._writer.write([outbound(row) for row in rows[start : start + BATCH]])
+            except WriteFailed:
+                await self._discard()
+                raise
+        async with self._store.begin() as tx:
+            await tx.drop([order])
+        return len(rows)
+
+    async def _discard(self) -> None:
+        """After a doubt nothing more goes to this writer (design 2)."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+    async def close(self) -> None:
+        """Let go of the writer."""
+        await self._discard()

@@ -1,0 +1,52 @@
+"""What a node holds true while it handles one batch: its name, its trust view, schemas, policies and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tocsin.policy.language import Policy
+from tocsin.report.schema import KnownSchemas
+from tocsin.wire.keys import PartyKind, TrustView
+
+MS_PER_MINUTE = 60_000
+
+
+def minute_up(ms: int) -> int:
+    """The minute of an instant, rounded up (protocol section 3: a hop's minute)."""
+    return -(-ms // MS_PER_MINUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits on what one source may cost; each is a setting with its reason in the configuration."""
+
+    chains_per_leaf: int = 16
+    quarantined_values: int = 1_000
+    hold_due_ms: int = 24 * 60 * MS_PER_MINUTE
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Replaced as a whole when trust, schemas or policies change; never altered."""
+
+    node: str
+    trust: TrustView
+    schemas: KnownSchemas
+    policies: tuple[Policy, ...] = ()
+    caps: Caps = field(default_factory=Caps)
+
+    def policy_in_force(self, schema: str, minute: int) -> Policy | None:
+        """The highest version, in force at `minute`, that serves the name and major of `schema` (design 3)."""
+        name, version = schema.split("/")
+        wanted = (name, version.split(".")[0])
+        serving = [p for p in self.policies if p.serves(*wanted) and p.effective_minute <= minute]
+        return max(serving, key=lambda p: p.version, default=None)
+
+    def audiences(self) -> frozenset[str]:
+        """Every audience that any loaded policy names: whom a report may be owed to."""
+        return frozenset(a for p in self.policies for a in p.audiences)
+
+    def parties(self) -> Mapping[str, tuple[PartyKind, str]]:
+        """Kind and jurisdiction of every party of the trust view."""
+        return {p.id: (p.kind, p.jurisdiction) for p in self.trust.parties.values()}

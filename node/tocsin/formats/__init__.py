@@ -1,0 +1,1 @@
+"""Importers: records of other collections as incident documents. What a record does not say stays unknown."""

@@ -1,0 +1,71 @@
+"""The package `genai-incidents`: records as documents of `incident/1.0`.
+
+The package's severity words are heuristic by its own notice: they go to `source_severity`, and our severity stays
+unknown until somebody assesses it. No record has a field for country or harm type; neither is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
+from typing import Any
+
+from tocsin.errors import InputError
+
+_AIID = re.compile(r"incidentdatabase\.ai/cite/(\d+)")
+_DATES = {
+    4: ("YEAR", None),
+    7: ("MONTH", "occurred_month"),
+    10: ("DAY", "occurred_day"),
+}
+"""What a date of so many characters (YYYY, YYYY-MM, YYYY-MM-DD) says, and the field that holds as much."""
+
+
+def incidents() -> Iterator[Mapping[str, Any]]:
+    """Records fit for reports: landmark incidents, not retracted, without terms of their own (`content_license`)."""
+    try:
+        package = import_module("genai_incidents")
+    except ImportError as missing:
+        raise InputError(
+            "the package genai-incidents is not installed", remedy="Install it, or tocsin with the extra [dev]."
+        ) from missing
+    for record in package.load_incidents():
+        if (
+            record.get("tier") == "landmark"
+            and not record.get("content_license")
+            and record.get("status") != "retracted"
+        ):
+            yield record
+
+
+def document(record: Mapping[str, Any]) -> dict[str, Any]:
+    """One record as a document (`report/document.py`): field names of `incident/1.0`, values as people write them."""
+    written: dict[str, Any] = {
+        "title": record["title"],
+        "description": record["description"],
+        "language": "en",
+        "attribution": f"genai-incidents {metadata.version('genai-incidents')}, {record['id']}, CC BY 4.0",
+        "source_severity": [{"scale": "genai-incidents", "value": record["severity"]}],
+        "external_ids": _external_ids(record),
+        "evidence": [{"uri": record["primary_reference"], "digest": "", "media_type": "text/html"}],
+        "additional_information": f"attack vector as named by the source: {record['attack_vector']}",
+        "report_stage": "NOT_A_REPORT",
+        "disclaimer_no_admission": True,
+    }
+    fidelity, field = _DATES.get(len(record["date"]), (None, None))
+    if fidelity:
+        written["occurred_fidelity"] = fidelity
+    if field:
+        written[field] = f"{record['date']}-01" if field == "occurred_month" else record["date"]
+    return written
+
+
+def _external_ids(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    found = [{"scheme": "genai-incidents", "id": record["id"]}]
+    aiid = _AIID.search(record["primary_reference"])
+    if aiid:
+        found.append({"scheme": "aiid", "id": aiid[1]})
+    found += [{"scheme": "cve", "id": cve} for cve in record.get("cve_ids", [])]
+    found += [{"scheme": "atlas", "id": technique} for technique in record.get("mitre_atlas", [])]
+    return found
