@@ -330,12 +330,12 @@ class MemoryReader:
         self._next = None
 
     def _retained(self) -> list[Record]:
-        """From the position on; `AdapterError` where that range is lost."""
+        """From the position on; `RangeLost` where the topic does not have it."""
         if self._next is None:
             raise AdapterError("the reader is not open", place=self._name)
         topic = self._broker.topic(self._name)
         if not 0 <= self._next - topic.first <= len(topic.records):
-            raise AdapterError(f"offset {self._next} is not retained", place=self._name)
+            raise RangeLost(f"offset {self._next} is not retained", place=self._name)
         return topic.records[self._next - topic.first :]
 
 

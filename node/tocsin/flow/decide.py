@@ -14,11 +14,11 @@ from typing import Final
 
 from tocsin.policy import attest
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
-from tocsin.policy.evaluate import Prospect, is_endless
+from tocsin.policy.evaluate import Prospect, facts_of, is_endless
 from tocsin.policy.explain import FieldLine, explain_fields
-from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Why, binding_tlp, hop_minute, is_correction
+from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Why, hop_minute, is_correction
 from tocsin.policy.question import Incident, Question
-from tocsin.policy.rules import Effect, Policy
+from tocsin.policy.rules import Effect
 from tocsin.wire.hop import MAX_BODY, NEVER, HopBody, PolicyRef, encode_body
 
 __all__ = [
@@ -74,16 +74,14 @@ class Nothing:
 def decide(q: Question) -> Decision | Nothing:
     """What the audience gets of the report at its hop's minute."""
     minute = hop_minute(q)
-    prospect = Prospect(q, q.audience, q.kind)
-    found = _outcome(q, prospect, minute)
-    later = _next(q, prospect, minute, found)
+    case = _Case(q, minute)
+    found = case.outcome(minute)
+    later = case.next(minute, found)
     if isinstance(found, Why):
-        holds = _open_holds(q, prospect, minute) if found is Why.NO_SLOT else ()
+        holds = _open_holds(q, case.prospect, minute) if found is Why.NO_SLOT else ()
         return Nothing(found, later, holds)
-    policy = q.policy
-    assert policy is not None  # noqa: S101 - the first stop
-    body = _body(q, policy, found, minute)
-    return Decision(q.audience, body, q.mask_in, later, _open_holds(q, prospect, minute), _GATE)
+    body = _body(q, case, found, minute)
+    return Decision(q.audience, body, q.mask_in, later, _open_holds(q, case.prospect, minute), _GATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,42 +97,53 @@ def explain(q: Question) -> Explanation:
     return Explanation(decide(q), explain_fields(q))
 
 
-def _outcome(q: Question, prospect: Prospect, minute: int) -> int | Why:
-    """The mask that is sent at that minute, or why nothing is."""
-    mask = prospect.given(minute)
-    stopped = next((stop.why for stop in STOPS.values() if stop.applies(q, minute, mask)), None)
-    if stopped is None:
-        return mask
-    if is_correction(q) and stopped not in UNCORRECTABLE:
-        return 0
-    return stopped
+class _Case:
+    """A question with what does not change with time."""
 
+    def __init__(self, q: Question, minute: int) -> None:
+        self.facts = facts_of(q)
+        self.prospect = Prospect(q, self.facts, q.audience, q.kind)
+        self._q = q
+        self._is_correction = is_correction(q)
+        self._stops = [stop for stop in STOPS.values() if stop.varies or stop.applies(q, minute, 0)]
 
-def _next(q: Question, prospect: Prospect, minute: int, found: int | Why) -> int | None:
-    """The first later minute at which by time alone the mask differs; nothing and an empty mask do."""
-    if q.policy is None:
+    def outcome(self, minute: int) -> int | Why:
+        """The mask that is sent at that minute, or why nothing is."""
+        mask = self.prospect.given(minute)
+        stopped = next((stop.why for stop in self._stops if stop.applies(self._q, minute, mask)), None)
+        if stopped is None:
+            return mask
+        if self._is_correction and stopped not in UNCORRECTABLE:
+            return 0
+        return stopped
+
+    def next(self, minute: int, found: int | Why) -> int | None:
+        """The first later minute at which by time alone the mask differs; nothing and an empty mask do."""
+        policy = self._q.policy
+        times = {*self.prospect.times(minute), policy.effective_minute if policy else 0}
+        now = None if isinstance(found, Why) else found
+        for time in sorted(time for time in times if minute < time < NEVER):
+            later = self.outcome(time)
+            if (None if isinstance(later, Why) else later) != now:
+                return time
         return None
-    now = None if isinstance(found, Why) else found
-    times = {*prospect.times(minute), q.policy.effective_minute}
-    for time in sorted(time for time in times if minute < time < NEVER):
-        later = _outcome(q, prospect, time)
-        if (None if isinstance(later, Why) else later) != now:
-            return time
-    return None
 
 
-def _body(q: Question, policy: Policy, mask_out: int, minute: int) -> HopBody:
-    told = attest.what_is_told(q, mask_out, minute)
+def _body(q: Question, case: _Case, mask_out: int, minute: int) -> HopBody:
+    policy = q.policy
+    if policy is None:
+        raise AssertionError("the first stop is that there is no policy")
+    told = attest.what_is_told(case.prospect, mask_out, minute)
     body = HopBody(
         releaser=q.node,
         prev=q.prev,
         mask_out=mask_out,
-        tlp=binding_tlp(q),
+        tlp=case.facts.tlp,
         kind=q.kind,
         audience=q.audience,
-        limits=attest.limits(q, policy, mask_out, minute, told),
+        limits=attest.limits(q, policy, case.facts, mask_out, minute, told),
         policy=PolicyRef(policy.id, policy.version, policy.sha256),
-        reasons=attest.reasons(q, policy, mask_out, minute, told),
+        reasons=attest.reasons(q, policy, case.prospect.told(told), mask_out, minute),
         minute=minute,
     )
     return _shortened(q, body)

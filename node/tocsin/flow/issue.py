@@ -13,6 +13,7 @@ from typing import Any
 
 from tocsin.errors import InputError
 from tocsin.flow.admit import owe, report_row
+from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Clock, Entropy, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.flow.setting import Setting
@@ -23,9 +24,11 @@ from tocsin.wire.envelope import Draft, frame_envelope, sign_draft
 from tocsin.wire.header import Header, Stage, Tlp, encode_header
 from tocsin.wire.keys import KeyUse
 from tocsin.wire.slots import mask_bytes
+from tocsin.wire.verify import Verified
 
 DAY_MS = 86_400_000
 ZEROS = bytes(32)
+BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ class Wanted:
     follows: bytes | None = None
     exercise: bool = False
     basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A lab whose submissions are issued without an officer, up to a severity that is known; at least at `tlp`."""
+
+    max_severity: int
+    tlp: Tlp
 
 
 def draft(
@@ -81,9 +92,17 @@ class Issue:
     """Issues national reports into the store; what then goes to whom is decided like any other report."""
 
     def __init__(
-        self, setting: Callable[[], Setting], store: Store, signer: Signer, clock: Clock, entropy: Entropy
+        self,
+        setting: Callable[[], Setting],
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        entropy: Entropy,
+        opened: Opened | None = None,
     ) -> None:
         """`signer` must hold the event key; it may live off the node (design 2)."""
+        self._opened = opened or Opened()
+        self._left: set[bytes] = set()
         self._setting = setting
         self._store = store
         self._signer = signer
@@ -92,34 +111,61 @@ class Issue:
 
     async def issue(self, wanted: Wanted, schema: Schema) -> bytes:
         """Sign and store one national report; returns its leaf. Nothing is stored where anything is wrong."""
-        setting, now_ms = self._setting(), self._clock()
-        key_id = self._signer.key_id(KeyUse.EVENT)
         async with self._store.begin() as tx:
-            # 1. What it follows and what it rests on.
-            previous = await self._previous(tx, setting.node, wanted)
-            sources = await self._sources(tx, wanted)
-            # 2. The signed report.
-            if wanted.sources and schema.named("sources"):
-                bound = {**wanted.values, "sources": sorted(wanted.sources)}
-                wanted = dataclasses.replace(wanted, values=bound)
-            header, unsigned = draft(
-                wanted,
-                origin=setting.node,
-                key_id=key_id,
-                schema=schema,
-                previous=previous,
-                now_ms=now_ms,
-                entropy=self._entropy,
+            return await self._issue(tx, wanted, schema)
+
+    async def by_rule(self, rules: Mapping[str, Rule]) -> list[bytes]:
+        """Issue what a rule lets out without an officer, one report per submission; returns the leaves.
+
+        A severity that is unknown, or graver than the rule says, waits for an officer, and so does what breaks the
+        vocabulary.
+        """
+        setting, now_ms, issued = self._setting(), self._clock(), []
+        if not rules:
+            return []
+        async with self._store.begin() as tx:
+            waiting = await tx.find(
+                Submission, {"state": "NEW", "lab": sorted(rules)}, order=("received_ms",), limit=1_000
             )
-            envelope = sign_draft(unsigned, await self._signer.sign(KeyUse.EVENT, unsigned.entry))
-            # 3. Known, owed to every audience, and the submissions answered, together.
-            report = report_row(unsigned.leaf, header, now_ms)
-            mask = mask_bytes(envelope.mask, envelope.n)
-            await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
-            await tx.put(owe([report.leaf], setting.audiences(), now_ms, "ISSUED"))
-            await tx.put(
-                [dataclasses.replace(s, state="ISSUED", report=report.leaf, basis=wanted.basis) for s in sources]
-            )
+            fresh = [s for s in waiting if s.leaf not in self._left][:BATCH]
+            copies = {copy.leaf: copy for copy in await tx.find(Copy, {"leaf": [s.leaf for s in fresh]})}
+            for submission in fresh:
+                verified = self._opened.open(copies[submission.leaf], setting, now_ms)
+                wanted = _by_rule(rules[submission.lab], verified) if verified is not None else None
+                if verified is None or wanted is None:
+                    self._left.add(submission.leaf)
+                    continue
+                try:
+                    issued.append(await self._issue(tx, wanted, verified.judged.schema))
+                except InputError:
+                    self._left.add(submission.leaf)
+        return issued
+
+    async def _issue(self, tx: Tx, wanted: Wanted, schema: Schema) -> bytes:
+        setting, now_ms = self._setting(), self._clock()
+        # 1. What it follows and what it rests on.
+        previous = await self._previous(tx, setting.node, wanted)
+        sources = await self._sources(tx, wanted)
+        # 2. The signed report.
+        if wanted.sources and schema.named("sources"):
+            bound = {**wanted.values, "sources": sorted(wanted.sources)}
+            wanted = dataclasses.replace(wanted, values=bound)
+        header, unsigned = draft(
+            wanted,
+            origin=setting.node,
+            key_id=self._signer.key_id(KeyUse.EVENT),
+            schema=schema,
+            previous=previous,
+            now_ms=now_ms,
+            entropy=self._entropy,
+        )
+        envelope = sign_draft(unsigned, await self._signer.sign(KeyUse.EVENT, unsigned.entry))
+        # 3. Known, owed to every audience, and the submissions answered, together.
+        report = report_row(unsigned.leaf, header, now_ms)
+        mask = mask_bytes(envelope.mask, envelope.n)
+        await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
+        await tx.put(owe([report.leaf], setting.audiences(), now_ms, "ISSUED"))
+        await tx.put([dataclasses.replace(s, state="ISSUED", report=report.leaf, basis=wanted.basis) for s in sources])
         return report.leaf
 
     async def _previous(self, tx: Tx, node: str, wanted: Wanted) -> Report | None:
@@ -163,3 +209,15 @@ class Issue:
                 remedy="Issue at the source's TLP, or record the legal basis for issuing wider (--basis).",
             )
         return list(found.values())
+
+
+def _by_rule(rule: Rule, verified: Verified) -> Wanted | None:
+    """The national report that repeats one submission; None where the rule does not let it out."""
+    names = [f.name for f in verified.judged.schema.fields]
+    values = {names[i]: value for i, value in verified.judged.values.items() if value is not None}
+    severity = values.get("severity")
+    if severity is None or severity > rule.max_severity:
+        return None
+    header = verified.header
+    tlp = max(rule.tlp, header.tlp)
+    return Wanted(values=values, tlp=tlp, sources=(verified.leaf,), exercise=header.exercise)

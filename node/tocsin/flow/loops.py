@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from tocsin.errors import AdapterError
 from tocsin.flow import topics
 from tocsin.flow.admit import owe
+from tocsin.flow.issue import Issue, Rule
 from tocsin.flow.leases import LEASE_MS, claim_outlet, claim_source
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
@@ -79,6 +80,10 @@ class Watch(Protocol):
         """The node's state changed."""
         ...
 
+    def strangers(self, rights: list[str]) -> None:
+        """Rights at the node's topics that its configuration does not know; empty where all is well."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -109,6 +114,10 @@ class BackOff:
         return float(min(self.most_s, self.first_s * 2.0 ** min(failures, 40)))
 
 
+Pace = Callable[[int, int], float]
+"""Seconds to rest after so many records and bytes of one source."""
+
+
 class Loops:
     """Shared wake-ups and state of one process's loops."""
 
@@ -127,8 +136,13 @@ class Loops:
         self._moved = True
         self._due.set()
 
+    def drain(self) -> None:
+        """Decide nothing more; what is sealed is still sent."""
+        self._become(State.DRAINING)
+        self._sealed.set()
+
     def _become(self, state: State) -> None:
-        if state is not self.state:
+        if state is not self.state and self.state is not State.DRAINING:
             self.state = state
             self._parts.watch.state(state)
 
@@ -138,7 +152,7 @@ class Loops:
         new_reader: Callable[[], Reader],
         back_off: BackOff,
         batch: int,
-        pace: Callable[[int], float],
+        pace: Pace,
     ) -> None:
         """Read one source for ever. `pace` says how long to rest after so many bytes, to keep its quota.
 
@@ -176,9 +190,7 @@ class Loops:
                 return source
             await asyncio.sleep(1.0)
 
-    async def _read(
-        self, inlet: Inlet, reader: Reader, source: Source, batch: int, pace: Callable[[int], float]
-    ) -> None:
+    async def _read(self, inlet: Inlet, reader: Reader, source: Source, batch: int, pace: Pace) -> None:
         parts = self._parts
         try:
             await reader.open(source.offset if source.offset >= 0 else None)
@@ -203,7 +215,7 @@ class Loops:
                 self._due.set()
             self._sealed.set()  # receipts
             parts.watch.lag(inlet, await reader.end() - records[-1].offset - 1)
-            await asyncio.sleep(pace(sum(len(r.value) for r in records)))
+            await asyncio.sleep(pace(len(records), sum(len(r.value) for r in records)))
 
     async def _take(self, inlet: Inlet, records: list[Record]) -> list[Outcome]:
         while True:
@@ -302,6 +314,14 @@ class Loops:
                 self._sealed.set()
             else:
                 await _wait(self._due, POLL_S)
+
+    async def issuing(self, issue: Issue, rules: Mapping[str, Rule]) -> None:
+        """Issue by the rules of the configuration."""
+        while True:
+            if await self._guard("issue", partial(issue.by_rule, rules)):
+                self._due.set()
+            else:
+                await asyncio.sleep(POLL_S)
 
     async def sending(self) -> None:
         """Carry sealed rows to Kafka."""

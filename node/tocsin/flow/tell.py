@@ -132,8 +132,11 @@ class Tell:
             await tx.put([dataclasses.replace(submission, told=True) for submission in waiting])
         return len(waiting)
 
-    async def speak(self, jurisdiction: str, software: str) -> None:
-        """Publish the descriptor, and each policy version that this store has not spoken yet (design 4)."""
+    async def speak(self, jurisdiction: str, software: str) -> list[Spoken]:
+        """Publish the descriptor, and each policy version that this store has not spoken yet (design 4).
+
+        Returns what the node has spoken: the descriptor first, then every policy that it holds.
+        """
         setting, now_ms = self._setting(), self._clock()
         node = setting.node
         async with self._store.begin() as tx:
@@ -153,5 +156,9 @@ class Tell:
             outbox.statement(Item(framed, key=b"descriptor"))
             digest = hashlib.sha256(framed).digest()
             await tx.drop(await tx.find(Spoken, {"node": node, "type": "descriptor"}))
-            await tx.put([Spoken(node, "descriptor", "", 0, digest, framed, now_ms)])
+            said = Spoken(node, "descriptor", "", 0, digest, framed, now_ms)
+            await tx.put([said])
             await outbox.close(tx)
+            held = {(p.id, p.version, p.sha256) for p in setting.policies}
+            policies = await tx.find(Spoken, {"node": node, "type": "policy"})
+        return [said, *(p for p in policies if (p.id, p.version, p.digest) in held)]

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tocsin.policy.conditions import Facts
 from tocsin.policy.evaluate import Prospect, Sight, is_endless, since
-from tocsin.policy.fields import every, with_finer
-from tocsin.policy.invariants import asks_of, may_pass, says_nothing, sight
+from tocsin.policy.fields import every
+from tocsin.policy.invariants import asks_of, says_nothing, sight
 from tocsin.policy.question import Question
 from tocsin.policy.rules import Effect, Policy, Rule
 from tocsin.wire.hop import NEVER, AudienceKind, Code, Limit, WhyNot
 
 
-def what_is_told(q: Question, mask_out: int, minute: int) -> Sight:
+def what_is_told(prospect: Prospect, mask_out: int, minute: int) -> Sight:
     """The slots of mask_out, and what a rule reveals as far as this reader may be shown it now.
 
     A slot that an earlier hop's limits keep from this reader is not revealed to it either.
     """
-    showable = may_pass(q, q.audience, q.kind, minute)
+    showable = prospect.passing(minute)
 
     def told(rule: Rule) -> int:
         return sight(mask_out, rule.reveals & showable)
@@ -28,16 +29,15 @@ def what_is_told(q: Question, mask_out: int, minute: int) -> Sight:
     return told
 
 
-def reasons(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight) -> tuple[WhyNot, ...]:
-    """Why each slot of mask_in is not in mask_out."""
+def reasons(q: Question, policy: Policy, prospect: Prospect, mask_out: int, minute: int) -> tuple[WhyNot, ...]:
+    """Why each slot of mask_in is not in mask_out; `prospect` as the reader is told it."""
     withheld = q.mask_in & ~mask_out
     if says_nothing(mask_out):
         return _entries({(Code.WITHHELD, 0, ""): withheld})
     explicable = withheld & q.readable & every(policy.schema)
     groups = {(Code.WITHHELD, 0, ""): withheld & ~explicable}
-    prospect = Prospect(q, q.audience, q.kind, told)
     standing = prospect.standing(minute)
-    coarsened = with_finer(q.schema, mask_out) & ~mask_out
+    coarsened = q.finer_than(mask_out) & ~mask_out
     for until, slots in since([prospect], explicable, minute):
         if minute < until < NEVER:
             named = [rule for rule in standing.true if _has_moment(q, rule, until)]
@@ -52,7 +52,7 @@ def reasons(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight
     return _entries(groups)
 
 
-def limits(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight) -> tuple[Limit, ...]:
+def limits(q: Question, policy: Policy, facts: Facts, mask_out: int, minute: int, told: Sight) -> tuple[Limit, ...]:
     """What is asked of whoever relays further, per kind; a hop to a group asks nothing."""
     if not q.kind.one_reader:
         return ()
@@ -62,7 +62,7 @@ def limits(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight)
         if not slots or not asks_of(kind):
             continue
         names = () if kind.one_reader else policy.audiences_of(kind)
-        prospects = [Prospect(q, name, kind, told) for name in names]
+        prospects = [Prospect(q, facts, name, kind, told) for name in names]
         asked += [Limit(kind, part, until) for until, part in since(prospects, slots, minute) if until > minute]
     return tuple(asked)
 
@@ -77,7 +77,7 @@ def without_rule_names(found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
 
 def without_minutes(q: Question, mask_out: int, found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
     """EMBARGOED becomes COARSENED or WITHHELD, without rule names."""
-    coarsened = with_finer(q.schema, mask_out)
+    coarsened = q.finer_than(mask_out)
     groups = {(Code.COARSENED, 0, ""): 0, (Code.WITHHELD, 0, ""): 0}
     for why in found:
         if why.code is not Code.WITHHELD:
@@ -95,7 +95,7 @@ def for_ever(found: tuple[Limit, ...]) -> tuple[Limit, ...]:
 
 
 def _has_moment(q: Question, rule: Rule, minute: int) -> bool:
-    return rule.effect in {Effect.GRANT, Effect.EMBARGO} and q.moment(rule) == minute
+    return (rule.effect is Effect.GRANT or rule.effect is Effect.EMBARGO) and q.moment(rule) == minute
 
 
 def _shares(named: list[Rule], slots: int) -> Iterator[tuple[str, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cached_property
 from typing import Any, Final
 
 from tocsin.report.ladders import Choice, Span, allowed
@@ -154,7 +155,7 @@ class SlotTest:
         return Truth.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition:
     """A conjunction of tests; without any it is true."""
 
@@ -175,7 +176,8 @@ class Condition:
                 found = truth
         return found
 
-    @property
-    def tested(self) -> int:
-        """The slots that it tests, as mask bits."""
-        return sum(1 << slot for slot in {test.slot for test in self.slots})
+    @cached_property
+    def looks_at(self) -> int:
+        """The slots that its truth may depend on: those tested and their coarser rungs."""
+        slots = {test.slot for test in self.slots} | {rung for test in self.slots for rung, _ in test.rungs}
+        return sum(1 << slot for slot in slots)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from tocsin.policy.conditions import Facts, Truth
 from tocsin.policy.invariants import EVERY_SLOT, binding_tlp, may_pass
@@ -22,6 +23,11 @@ Sight = Callable[[Rule], int]
 def everything(_rule: Rule) -> int:
     """The sight of the release itself: all that the invariants let pass."""
     return EVERY_SLOT
+
+
+def facts_of(q: Question) -> Facts:
+    """What conditions may look at of the header."""
+    return Facts(q.header.origin, q.header.stage, binding_tlp(q), q.header.exercise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +65,16 @@ def is_endless(q: Question, rule: Rule, audience: str) -> bool:
 class Prospect:
     """What one audience is given of the report at each minute, as far as the conditions may look."""
 
-    def __init__(self, q: Question, audience: str, kind: AudienceKind, sight: Sight = everything) -> None:
+    def __init__(self, q: Question, facts: Facts, audience: str, kind: AudienceKind, sight: Sight = everything) -> None:
         """`sight` narrows what conditions look at, beyond what the invariants let pass."""
         self._q = q
+        self._facts = facts
         self._audience = audience
         self._kind = kind
         self._sight = sight
-        self._facts = Facts(q.header.origin, q.header.stage, binding_tlp(q), q.header.exercise)
         self._rules = q.policy.rules_for.get(audience, ()) if q.policy else ()
         self._standings: dict[int, Standing] = {}
+        self._passing: dict[int, int] = {}
 
     def given(self, minute: int) -> int:
         """The slots that are given at that minute."""
@@ -75,19 +82,35 @@ class Prospect:
         return self._standing(passing).given(minute) & passing
 
     def passing(self, minute: int) -> int:
-        """The slots that the invariants let pass at that minute."""
-        return may_pass(self._q, self._audience, self._kind, minute)
+        """The slots that the invariants let pass at that minute; without earlier hops it is the same at every minute."""
+        key = minute if self._q.chain else 0
+        if key not in self._passing:
+            self._passing[key] = may_pass(self._q, self._audience, self._kind, minute)
+        return self._passing[key]
 
     def standing(self, minute: int) -> Standing:
         """The rules as they stand at that minute."""
         return self._standing(self.passing(minute))
 
+    def told(self, sight: Sight) -> Prospect:
+        """The prospect as far as `sight` goes; this very one where no condition could look further anyway."""
+        known = self._q.known
+        if not any(rule.condition.looks_at & known & ~sight(rule) for rule in self._rules if rule.condition.slots):
+            return self
+        return Prospect(self._q, self._facts, self._audience, self._kind, sight)
+
     def times(self, after: int) -> list[int]:
         """The minutes later than `after` at which by time alone something may change, in order."""
+        return [minute for minute in self._changes if after < minute < NEVER]
+
+    @cached_property
+    def _changes(self) -> list[int]:
         q = self._q
-        moments = {q.moment(rule) for rule in self._rules if rule.effect in {Effect.GRANT, Effect.EMBARGO}}
+        moments = {
+            q.moment(rule) for rule in self._rules if rule.effect is Effect.GRANT or rule.effect is Effect.EMBARGO
+        }
         untils = {limit.until for hop in q.chain for limit in hop.limits if limit.kind is self._kind}
-        return sorted(minute for minute in moments | untils if after < minute < NEVER)
+        return sorted(moments | untils)
 
     def _standing(self, passing: int) -> Standing:
         """Only what is seen decides how the rules stand, so one standing serves all minutes that see the same."""
@@ -102,7 +125,11 @@ class Prospect:
         grants, embargoes, endless = [], [], 0
         matching, true = [], []
         for rule in self._rules:
-            truth = rule.condition.truth(self._facts, q.slots, seen & self._sight(rule))
+            condition = rule.condition
+            if condition.slots:
+                truth = condition.truth(self._facts, q.slots, seen & self._sight(rule))
+            else:
+                truth = condition.truth(self._facts, q.slots, 0)
             if truth is Truth.FALSE or (truth is Truth.UNKNOWN and rule.effect is Effect.GRANT):
                 continue
             matching.append(rule)
@@ -123,8 +150,13 @@ def since(prospects: Iterable[Prospect], slots: int, minute: int) -> Iterator[tu
     Nothing before `minute` is asked: what is given then comes under it. Without any prospect all is NEVER.
     """
     prospects = tuple(prospects)
-    times = sorted({minute, *(time for prospect in prospects for time in prospect.times(minute))})
-    lasting = slots if prospects else 0
+    if not prospects:
+        if slots:
+            yield NEVER, slots
+        return
+    later = {time for prospect in prospects for time in prospect.times(minute)}
+    times = [minute, *sorted(later)]
+    lasting = slots
     given = []
     for time in reversed(times):
         for prospect in prospects:

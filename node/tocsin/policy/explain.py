@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
-from tocsin.policy.evaluate import Prospect, Standing, is_endless, since
+from tocsin.policy.evaluate import Prospect, Standing, facts_of, is_endless, since
 from tocsin.policy.invariants import hop_minute, may_pass
 from tocsin.policy.question import Question
 from tocsin.policy.rules import Effect, Rule
@@ -56,7 +56,7 @@ def explain_fields(q: Question) -> tuple[FieldLine, ...]:
     if q.policy is None:
         return ()
     minute = hop_minute(q)
-    prospect = Prospect(q, q.audience, q.kind)
+    prospect = Prospect(q, facts_of(q), q.audience, q.kind)
     standing = prospect.standing(minute)
     given = prospect.given(minute)
     every_slot = (1 << len(q.schema.fields)) - 1

@@ -35,10 +35,14 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """`applies(question, minute, mask_out)`: then nothing is sent, because of `why`."""
+    """`applies(question, minute, mask_out)`: then nothing is sent, because of `why`.
+
+    `varies`: the answer depends on the minute or the mask, not on the question alone.
+    """
 
     why: Why
     applies: Callable[[Question, int, int], bool]
+    varies: bool = False
 
 
 def _not_loaded(q: Question, _minute: int, _mask: int) -> bool:
@@ -121,7 +125,7 @@ def _nothing_left(_q: Question, _minute: int, mask: int) -> bool:
 
 STOPS: dict[str, Stop] = {
     "a policy for this schema": Stop(Why.POLICY, _not_loaded),
-    "a policy in force": Stop(Why.POLICY, _not_in_force),
+    "a policy in force": Stop(Why.POLICY, _not_in_force, varies=True),
     "at most eight hops": Stop(Why.CHAIN, _chain_full),
     "the chain leads to this node": Stop(Why.CHAIN, _not_ours),
     "no releaser twice": Stop(Why.CHAIN, _twice),
@@ -134,7 +138,7 @@ STOPS: dict[str, Stop] = {
     "exercises": Stop(Why.EXERCISE, _drill),
     "handling": Stop(Why.HANDLING, _handling),
     "own jurisdiction": Stop(Why.HANDLING, _jurisdiction),
-    "no empty mask": Stop(Why.NO_SLOT, _nothing_left),
+    "no empty mask": Stop(Why.NO_SLOT, _nothing_left, varies=True),
 }
 """In the order of `Why`; the first that applies counts."""
 

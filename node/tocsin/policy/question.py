@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
-from tocsin.policy.fields import with_finer
+from tocsin.policy.fields import finer_rungs
 from tocsin.policy.rules import Effect, Policy, Rule
 from tocsin.report.schema import Schema
 from tocsin.wire.header import Stage, Tlp
@@ -76,30 +76,54 @@ class Question:
     officer_withheld: int = 0
     officer_withheld_elsewhere: Mapping[str, int] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def mask_in(self) -> int:
         """The slots of the copy, as mask bits."""
-        return self._bits(lambda value: value is not WITHHELD)
+        return self._masks[0]
 
-    @cached_property
+    @property
     def readable(self) -> int:
         """The slots of the copy that can be decoded."""
-        return self._bits(lambda value: value is not WITHHELD and value is not UNREADABLE)
+        return self._masks[1]
 
-    @cached_property
+    @property
     def known(self) -> int:
         """The slots of the copy whose value says something: readable and not null."""
-        return self._bits(lambda value: value is not None and value is not WITHHELD and value is not UNREADABLE)
+        return self._masks[2]
 
-    def _bits(self, wanted: Any) -> int:
-        return sum([1 << i for i, value in enumerate(self.slots) if wanted(value)])
+    @cached_property
+    def _masks(self) -> tuple[int, int, int]:
+        mask_in = unreadable = null = 0
+        bit = 1
+        for value in self.slots:
+            if value is not WITHHELD:
+                mask_in |= bit
+                if value is None:
+                    null |= bit
+                elif value is UNREADABLE:
+                    unreadable |= bit
+            bit <<= 1
+        return mask_in, mask_in & ~unreadable, mask_in & ~unreadable & ~null
 
     def officer_withholds(self, audience: str) -> int:
         """What an officer withholds from an audience, with the finer rungs."""
         slots = self.officer_withheld_elsewhere.get(audience, 0)
         if audience == self.audience:
             slots |= self.officer_withheld
-        return with_finer(self.schema, slots) if slots else 0
+        return slots | self.finer_than(slots) if slots else 0
+
+    def finer_than(self, slots: int) -> int:
+        """The finer rungs of the slots, by the schema that the report is read by."""
+        finer = 0
+        for rung, below in self._finer.items():
+            if slots >> rung & 1:
+                finer |= below
+        return finer
+
+    @cached_property
+    def _finer(self) -> Mapping[int, int]:
+        same = self.policy is not None and self.policy.schema.sha256 == self.schema.sha256
+        return self.policy.finer if self.policy is not None and same else finer_rungs(self.schema)
 
     @cached_property
     def kind(self) -> AudienceKind:
@@ -117,14 +141,12 @@ class Question:
             return AudienceKind.PUBLIC
         return AudienceKind.COMMUNITY if self.audience.startswith("community-") else AudienceKind.MEMBER
 
-    @property
-    def start(self) -> int:
-        """The minute that grants count from: hop 0's, or that of issue."""
-        return self.chain[0].minute if self.chain else self.first_accepted_minute
+    @cached_property
+    def _starts(self) -> tuple[int, int]:
+        """The minutes that grants and embargoes count from: hop 0's or that of issue; for embargoes not before acceptance."""
+        start = self.chain[0].minute if self.chain else self.first_accepted_minute
+        return start, max(start, self.first_accepted_minute)
 
     def moment(self, rule: Rule) -> int:
-        """The minute at which a grant begins or an embargo ends; an embargo counts from acceptance where that is later."""
-        start = self.start
-        if rule.effect is Effect.EMBARGO:
-            start = max(start, self.first_accepted_minute)
-        return start + rule.minutes
+        """The minute at which a grant begins or an embargo ends."""
+        return self._starts[rule.effect is Effect.EMBARGO] + rule.minutes

@@ -169,6 +169,9 @@ def _integer(bits: int) -> _Type:
     limit = 1 << (bits - 1)
 
     def read(data: bytes, at: int) -> tuple[int, int]:
+        byte = data[at]
+        if byte < 0x80:  # most numbers are one byte
+            return (byte >> 1) ^ -(byte & 1), at + 1
         return _read_varint(data, at, bits)
 
     def write(value: Any, out: list[bytes]) -> None:
@@ -261,8 +264,12 @@ def _fixed(size: int) -> _Type:
 
 def _enum(symbols: list[str]) -> _Type:
     place = {symbol: _varint(index) for index, symbol in enumerate(symbols)}
+    one_byte = {index * 2: symbol for index, symbol in enumerate(symbols[:64])}
 
     def read(data: bytes, at: int) -> tuple[str, int]:
+        symbol = one_byte.get(data[at])
+        if symbol is not None:
+            return symbol, at + 1
         index, at = _read_varint(data, at, _INT_BITS)
         if not 0 <= index < len(symbols):
             raise Malformed
@@ -301,10 +308,10 @@ def _array(item: _Type) -> _Type:
     read_item, write_item = item
 
     def read(data: bytes, at: int) -> tuple[list[Any], int]:
-        count, at = _read_varint(data, at, _LONG_BITS)
         items: list[Any] = []
-        if count == 0:
-            return items, at
+        if data[at] == 0:
+            return items, at + 1
+        count, at = _read_varint(data, at, _LONG_BITS)
         if not 0 < count <= len(data) - at:  # every item takes at least one byte
             raise Malformed
         for _ in range(count):

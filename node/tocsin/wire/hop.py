@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from tocsin.wire import records
 from tocsin.wire.avro import Codec, Malformed
@@ -19,6 +20,9 @@ from tocsin.wire.header import ZERO_DIGEST, Tlp
 from tocsin.wire.keys import is_party_id, matches_party_id
 from tocsin.wire.reasons import Reason, Refused
 from tocsin.wire.slots import mask_bits, mask_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HOP_TYPE = "application/vnd.tocsin.hop.v1+avro"
 """The payload type under which a releaser signs a hop's body."""
@@ -132,6 +136,14 @@ def hop_hash(hop: Hop) -> bytes:
 
 def encode_body(body: HopBody, n: int) -> bytes:
     """The body's bytes, for a report of n slots. ValueError where a rule is broken that the body alone can show."""
+    masks = [body.mask_out, *(limit.slots for limit in body.limits), *(why.slots for why in body.reasons)]
+    if not (
+        all(0 <= mask < 1 << n for mask in masks)
+        and _well_formed(body.releaser, body.kind, body.audience, body.policy)
+        and _limits_hold(body.limits)
+        and _reasons_hold(body.reasons)
+    ):
+        raise ValueError("the hop breaks a rule of protocol section 3")
     raw = _CODEC.encode(
         {
             "releaser": body.releaser,
@@ -152,10 +164,8 @@ def encode_body(body: HopBody, n: int) -> bytes:
             "minute": body.minute,
         }
     )
-    try:
-        parse_body(raw, n)
-    except Refused as refused:
-        raise ValueError(f"the hop breaks a rule: {refused.reason}") from None
+    if len(raw) > MAX_BODY:
+        raise ValueError(f"the hop has {len(raw)} bytes, more than {MAX_BODY}")
     return raw
 
 
@@ -179,13 +189,13 @@ def read_body(raw: bytes, n: int) -> Unchecked:
         raise Refused(Reason.HOP_MALFORMED) from None
     kind = AudienceKind(fields["kind"])
     policy = PolicyRef(**fields["policy"])
-    if not (
-        is_party_id(fields["releaser"])
-        and _audience_of(kind, fields["audience"])
-        and (policy == EMPTY or (matches_party_id(policy.id) and policy.version >= 1))
-    ):
+    limits = tuple(
+        Limit(AudienceKind(entry["kind"]), _mask(entry["slots"], n, Reason.HOP_INVALID), entry["until"])
+        for entry in fields["limits"]
+    )
+    if not (_well_formed(fields["releaser"], kind, fields["audience"], policy) and _limits_hold(limits)):
         raise Refused(Reason.HOP_INVALID)
-    return Unchecked(fields, n, kind, policy, _limits(fields["limits"], n))
+    return Unchecked(fields, n, kind, policy, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +227,14 @@ class Unchecked:
 
     def reasons(self, withheld: int | None) -> tuple[WhyNot, ...]:
         """Everything about reasons, which cover exactly the bits `withheld` (None: not decided here); HOP_REASONS."""
-        covered = 0
-        reasons = []
-        for entry in self._fields["reasons"]:
-            slots = _mask(entry["slots"], self._n, Reason.HOP_REASONS)
-            code, until, rule = Code(entry["code"]), entry["until"], entry["rule"]
-            timed = until > 0 if code is Code.EMBARGOED else until == 0
-            if not slots or slots & covered or not timed or not _RULE.fullmatch(rule):
-                raise Refused(Reason.HOP_REASONS)
-            covered |= slots
-            reasons.append(WhyNot(slots, code, until, rule))
-        if withheld is not None and covered != withheld:
+        reasons = tuple(
+            WhyNot(_mask(why["slots"], self._n, Reason.HOP_REASONS), Code(why["code"]), why["until"], why["rule"])
+            for why in self._fields["reasons"]
+        )
+        covered = sum(why.slots for why in reasons)  # disjoint, or refused
+        if not _reasons_hold(reasons) or (withheld is not None and covered != withheld):
             raise Refused(Reason.HOP_REASONS)
-        return tuple(reasons)
+        return reasons
 
     def checked(self, mask_out: int, reasons: tuple[WhyNot, ...]) -> HopBody:
         """The body, from what the two checks above gave."""
@@ -262,29 +267,38 @@ def allowed(tlp: Tlp, kind: AudienceKind, hop_index: int, *, empty_retraction: b
     return tlp is Tlp.AMBER and hop_index == 1 and kind is AudienceKind.AUTHORITY
 
 
-def _audience_of(kind: AudienceKind, audience: str) -> bool:
+def _well_formed(releaser: str, kind: AudienceKind, audience: str, policy: PolicyRef) -> bool:
+    """The syntax of names, and of the policy in force."""
     if kind is AudienceKind.PUBLIC:
-        return audience == "public"
-    if kind is AudienceKind.COMMUNITY:
-        return _COMMUNITY.fullmatch(audience) is not None
-    return is_party_id(audience)
+        named = audience == "public"
+    elif kind is AudienceKind.COMMUNITY:
+        named = _COMMUNITY.fullmatch(audience) is not None
+    else:
+        named = is_party_id(audience)
+    in_force = policy == EMPTY or (matches_party_id(policy.id) and policy.version >= 1)
+    return named and in_force and is_party_id(releaser)
 
 
-def _limits(entries: list[dict[str, Any]], n: int) -> tuple[Limit, ...]:
-    """Limits with masks that are not empty and, for one kind, disjoint, ordered by (kind, until); HOP_INVALID."""
-    limits = []
-    taken = dict.fromkeys(AudienceKind, 0)
-    before: tuple[int, int] | None = None
-    for entry in entries:
-        kind, until = AudienceKind(entry["kind"]), entry["until"]
-        slots = _mask(entry["slots"], n, Reason.HOP_INVALID)
-        place = (_KIND_ORDER[kind], until)
-        if not slots or slots & taken[kind] or (before is not None and place <= before):
-            raise Refused(Reason.HOP_INVALID)
-        before = place
-        taken[kind] |= slots
-        limits.append(Limit(kind, slots, until))
-    return tuple(limits)
+def _limits_hold(limits: Sequence[Limit]) -> bool:
+    """Masks are not empty and, for one kind, disjoint; ordered by (kind, until), no pair twice."""
+    taken: dict[AudienceKind, int] = {}
+    for limit in limits:
+        before = taken.get(limit.kind, 0)
+        if not limit.slots or limit.slots & before:
+            return False
+        taken[limit.kind] = before | limit.slots
+    return all((_KIND_ORDER[one.kind], one.until) < (_KIND_ORDER[two.kind], two.until) for one, two in pairwise(limits))
+
+
+def _reasons_hold(reasons: Sequence[WhyNot]) -> bool:
+    """Masks are not empty and disjoint; a minute exactly for EMBARGOED; rules have their form."""
+    covered = 0
+    for why in reasons:
+        timed = why.until > 0 if why.code is Code.EMBARGOED else why.until == 0
+        if not why.slots or why.slots & covered or not timed or not _RULE.fullmatch(why.rule):
+            return False
+        covered |= why.slots
+    return True
 
 
 def _mask(raw: bytes, n: int, reason: Reason) -> int:

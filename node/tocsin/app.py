@@ -1,0 +1,411 @@
+"""The one place that builds things: a node from its configuration; start, run, drain.
+
+`Desk` is what a command of the operator needs (setting, store, keys); `App` is the running node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tocsin import __version__
+from tocsin.config import Config
+from tocsin.edge import Edge
+from tocsin.errors import AdapterError, ConfigError, PolicyError, SchemaError, TocsinError
+from tocsin.flow import topics
+from tocsin.flow.issue import Issue, Rule
+from tocsin.flow.loops import BackOff, Loops, Parts, State
+from tocsin.flow.opened import Opened
+from tocsin.flow.outbox import Remembered
+from tocsin.flow.ports import Record, Writer
+from tocsin.flow.quarantine import Quarantine
+from tocsin.flow.receive import Inlet, InletKind, Receive
+from tocsin.flow.recover import Recover
+from tocsin.flow.release import Release
+from tocsin.flow.rows import Outlet, Spoken
+from tocsin.flow.send import Send
+from tocsin.flow.setting import Caps, Setting
+from tocsin.flow.tell import Tell
+from tocsin.http.pages import Facts, Introduction, PublishedPolicy, Readiness, pages
+from tocsin.http.serve import HttpServer
+from tocsin.kafka.admin import Admin
+from tocsin.kafka.configured import reach, wanted
+from tocsin.kafka.connection import Connection
+from tocsin.kafka.plan import Plan, compare
+from tocsin.kafka.read import TopicReader
+from tocsin.kafka.write import TopicWriter
+from tocsin.logs import Log
+from tocsin.metrics import Metrics
+from tocsin.packaged import published_schemas
+from tocsin.policy.language import Policy, parse_policy, schema_of
+from tocsin.report.schema import KnownSchemas, Schema, load_schema
+from tocsin.signer import FileSigner
+from tocsin.store.store import SqlStore
+from tocsin.survey import survey
+from tocsin.trust import load_trust, replaces
+from tocsin.wire.keys import KeyUse, TrustView
+
+OWN = BackOff(first_s=0.5, most_s=30.0)
+"""The node's own cluster is waited for impatiently: nothing works without it."""
+DRAIN_S = 10.0
+SPEAK_S = 6 * 3600.0
+SURVEY_S = 5.0
+RIGHTS_S = 300.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def read_trust(path: Path) -> TrustView:
+    """The pinned trust view. `TrustError` with the file as its place."""
+    try:
+        return load_trust(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the trust view cannot be read ({error})", place=str(path)) from error
+
+
+def read_schemas(config: Config) -> KnownSchemas:
+    """The published schemas and those of `schemas.extra`."""
+    found: list[Schema] = list(published_schemas())
+    for folder in config.schemas.extra:
+        for file in sorted(folder.glob("*/*/*.avsc")):
+            schema_id = f"{file.parts[-3]}/{file.parts[-2]}"
+            try:
+                found.append(load_schema(schema_id, file.read_bytes()))
+            except SchemaError as error:
+                raise ConfigError(error.thing, place=str(file), remedy=error.remedy) from error
+    return KnownSchemas(found)
+
+
+def read_policies(config: Config, schemas: KnownSchemas) -> tuple[Policy, ...]:
+    """The policies; one that `policy validate` refuses is not loaded, and stops the start with its place."""
+    found = []
+    for entry in config.policies:
+        try:
+            text = entry.file.read_bytes()
+            found.append(parse_policy(text, schemas.exact(schema_of(text) or "")))
+        except OSError as error:
+            raise ConfigError(f"the policy cannot be read ({error.strerror})", place=str(entry.file)) from error
+        except PolicyError as error:
+            raise PolicyError(error.thing, place=f"{entry.file}:{error.place}", remedy=error.remedy) from error
+    return tuple(found)
+
+
+def read_setting(config: Config) -> Setting:
+    """Everything that the node holds true, from the files of its configuration."""
+    schemas = read_schemas(config)
+    caps = Caps(
+        chains_per_leaf=config.limits.chains_per_leaf,
+        quarantined_values=config.limits.quarantined_values,
+        hold_due_ms=config.hold.due_ms,
+    )
+    return Setting(config.node.id, read_trust(config.trust.file), schemas, read_policies(config, schemas), caps)
+
+
+def make_signer(config: Config) -> FileSigner:
+    """The signer of the configured key files, not open yet."""
+    keys = config.keys
+    given = {KeyUse.EVENT: keys.event_passphrase, KeyUse.RELAY: keys.relay_passphrase}
+    passphrases = {use: secret.read().encode() for use, secret in given.items() if secret is not None}
+    return FileSigner(relay=keys.relay, event=keys.event, passphrases=passphrases)
+
+
+class Desk:
+    """What an operator's command works with, beside a running node or without one."""
+
+    def __init__(self, config: Config, setting: Setting, store: SqlStore) -> None:
+        """Made by `desk`."""
+        self.config = config
+        self.setting = setting
+        self.store = store
+
+    async def issue(self) -> Issue:
+        """The issuing of national reports; `AdapterError` where the event key is not here."""
+        signer = make_signer(self.config)
+        await signer.open()
+        return Issue(lambda: self.setting, self.store, signer, now_ms, secrets.token_bytes)
+
+
+@asynccontextmanager
+async def desk(config: Config) -> AsyncIterator[Desk]:
+    """Open the store, at this version's tables, and close it again."""
+    setting = read_setting(config)
+    config.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = SqlStore(config.store_url())
+    try:
+        await store.migrate()
+        yield Desk(config, setting, store)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def only_one(folder: Path) -> AsyncIterator[None]:
+    """Hold the lock of the data folder: two nodes over one store would sign two heads for one seq."""
+    descriptor = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            "a node is running with this data folder already",
+            place=str(folder),
+            remedy="Stop it first, or give this one its own [node] data.",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class App:
+    """A running node."""
+
+    def __init__(self, desk: Desk, signer: FileSigner, log: Log) -> None:
+        """No I/O; `run` does it."""
+        self.config = desk.config
+        self.setting = desk.setting
+        self.store = desk.store
+        self.signer = signer
+        self.log = log
+        self.metrics = Metrics(
+            clock=now_ms,
+            sources=[p.id for p in self.config.peers] + [lab.id for lab in self.config.labs],
+            audiences=self.setting.audiences(),
+            version=__version__,
+        )
+        self.watch = watch = Edge(log, self.metrics)
+        self.me = f"{self.config.node.id}-1"
+        own = self._own = reach(self.config.kafka, self.config.node.id)
+        opened, remembered = Opened(), Remembered()
+        setting, clock = self.current, now_ms
+        receive = Receive(setting, self.store, signer, clock, self.me, opened)
+
+        async def writer() -> Writer:
+            return TopicWriter(own)
+
+        self.tell = Tell(setting, self.store, signer, clock, self.me, remembered)
+        self.parts = Parts(
+            store=self.store,
+            clock=clock,
+            me=self.me,
+            setting=setting,
+            receive=receive,
+            release=Release(setting, self.store, signer, clock, self.me, opened, remembered),
+            send=Send(self.store, writer, clock, self.me),
+            tell=self.tell,
+            recover=Recover(
+                setting, self.store, signer, clock, self.me, remembered, lambda topic: TopicReader(own, topic)
+            ),
+            quarantine=Quarantine(setting, self.store, receive, clock, self._refetch),
+            watch=watch,
+        )
+        self.loops = Loops(self.parts)
+        self._issue = Issue(setting, self.store, signer, clock, secrets.token_bytes, opened)
+        self._http = HttpServer(
+            pages(Facts(self.metrics.page, self.readiness, lambda: self._introduction)),
+            self.config.http.host,
+            self.config.http.port,
+        )
+        self._introduction: Introduction | None = None
+        self._readers = dict(self._sources())
+
+    def current(self) -> Setting:
+        """What the node holds true at this moment."""
+        return self.setting
+
+    def inlets(self) -> Mapping[str, Inlet]:
+        """Every topic that is read, by name."""
+        return {inlet.topic: inlet for inlet in self._readers}
+
+    def readiness(self) -> Readiness:
+        """Ready where every stream is recovered and the cluster keeps what is sealed."""
+        state = self.loops.state
+        return Readiness(state.value, () if state is State.READY else (f"the node is {state.value}",))
+
+    def _sources(self) -> list[tuple[Inlet, Callable[[], TopicReader]]]:
+        node, found = self.config.node.id, []
+        for peer in self.config.peers:
+            if not peer.suspended:
+                connection = reach(peer, node)
+                for topic, kind in (
+                    (topics.stream(peer.id, node), InletKind.STREAM),
+                    (topics.info(peer.id), InletKind.INFO),
+                ):
+                    found.append((Inlet(topic, kind, peer.id), _reader(connection, topic)))
+        for lab in self.config.labs:
+            topic = topics.submissions(node, lab.id)
+            found.append((Inlet(topic, InletKind.SUBMISSIONS, lab.id), _reader(self._own, topic)))
+        return found
+
+    async def _refetch(self, inlet: Inlet, offset: int) -> Record | None:
+        """A record again from its topic, where it is retained."""
+        reader = self._readers[inlet]()
+        try:
+            await reader.open(offset)
+            found = await reader.fetch(1, 5.0)
+        except AdapterError:
+            return None
+        finally:
+            await reader.close()
+        return found[0] if found and found[0].offset == offset else None
+
+    def reload(self) -> None:
+        """Read trust, schemas and policies again. Where anything is wrong the old ones stay, and the fault is said."""
+        try:
+            fresh = read_setting(self.config)
+            if fresh.trust != self.setting.trust:
+                replaces(self.setting.trust, fresh.trust)
+        except TocsinError as fault:
+            self.watch.fault("reload", AdapterError(fault.thing, place=fault.place, remedy=fault.remedy), 0.0)
+            return
+        self.setting = fresh
+        self.loops.setting_moved()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop`; then read no more, send what is sealed, and let go."""
+        self.watch.state(State.STARTING)
+        await self._http.start()
+        await self._prepare_topics()
+        reading = [asyncio.create_task(self._follow(inlet), name=inlet.topic) for inlet in self._readers]
+        loops = self.loops
+        rules = {rule.lab: Rule(rule.max_severity, rule.tlp) for rule in self.config.issue_rules}
+        working = [
+            asyncio.create_task(work, name=name)
+            for name, work in {
+                "streams": loops.keep_streams(),
+                "release": loops.releasing(),
+                "issue": loops.issuing(self._issue, rules),
+                "send": loops.sending(),
+                "tell": loops.telling(),
+                "quarantine": loops.retrying(self.inlets),
+                "speak": self._speaking(),
+                "survey": self._surveying(),
+                "topics": self._watching_rights(),
+            }.items()
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([stopping, *reading, *working], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # a loop that ends is a bug: let its exception end the process
+            await _cancel(reading)
+            loops.drain()
+            await self._drained()
+        finally:
+            await _cancel([stopping, *reading, *working])
+            await self.parts.send.close()
+            await self._http.stop()
+
+    async def _follow(self, inlet: Inlet) -> None:
+        limits = self.config.limits
+        own = inlet.kind is InletKind.SUBMISSIONS
+        quota = limits.bytes_per_second if inlet.kind is not InletKind.INFO else limits.bytes_per_second // 4
+
+        def pace(records: int, size: int) -> float:
+            """Seconds to rest so that records and bytes of this source stay within its quota."""
+            return max(size / quota, records / limits.records_per_second)
+
+        await self.loops.follow(inlet, self._readers[inlet], OWN if own else BackOff(), limits.batch, pace)
+
+    async def _prepare_topics(self) -> None:
+        """Verify, and where the node may, create what it writes and reads at its own cluster (design 5)."""
+        while (plan := await self._compare()) is None or plan.create:
+            if plan is not None:
+                try:
+                    await Admin(self._own).apply(plan)
+                except AdapterError as fault:
+                    self.watch.fault("topics", fault, OWN.first_s)
+            await asyncio.sleep(OWN.first_s)
+
+    async def _compare(self) -> Plan | None:
+        """What the cluster lacks, and whom it lets in that the configuration does not name; None where it cannot say."""
+        want = wanted(self.config, self.setting.audiences())
+        try:
+            plan = compare(self.config.node.id, want, await Admin(self._own).find(want))
+        except AdapterError as fault:
+            self.watch.fault("topics", fault, OWN.first_s)
+            return None
+        self.watch.strangers([str(acl) for acl in plan.unknown])
+        return plan
+
+    async def _watching_rights(self) -> None:
+        while True:
+            await asyncio.sleep(RIGHTS_S)
+            await self._compare()
+
+    async def _surveying(self) -> None:
+        """Keep the gauges fresh; a look that fails is tried again."""
+        since_ms = now_ms()
+        while True:
+            keys = {use: self._ends_ms(use) for use in self.signer.uses()}
+            try:
+                self.metrics.set_gauges(await survey(self.store, self._readers, now_ms(), since_ms, keys))
+            except AdapterError as fault:
+                self.watch.fault("survey", fault, SURVEY_S)
+            await asyncio.sleep(SURVEY_S)
+
+    def _ends_ms(self, use: KeyUse) -> int:
+        """When the node's own key of that use ends, by its trust view; 0 where that does not know the key."""
+        key = self.setting.trust.key(self.config.node.id, self.signer.key_id(use), use)
+        return key.not_after_ms if key is not None else 0
+
+    async def _speaking(self) -> None:
+        """Descriptor and policies: at the start, when they change, and often enough to stay in a compacted topic."""
+        said: Setting | None = None
+        at = 0.0
+        while True:
+            if said is not self.setting or time.monotonic() - at > SPEAK_S:
+                try:
+                    spoken = await self.tell.speak(self.config.node.jurisdiction, f"tocsin {__version__}")
+                    self._introduction = self._introduced(spoken)
+                except AdapterError as fault:
+                    self.watch.fault("speak", fault, 1.0)
+                else:
+                    said, at = self.setting, time.monotonic()
+            await asyncio.sleep(1.0)
+
+    def _introduced(self, spoken: Sequence[Spoken]) -> Introduction:
+        """What the pages say of this node, by the trust view's own word on its keys."""
+        setting, (descriptor, *policies) = self.setting, spoken
+        party = setting.trust.party(setting.node)
+        schemas = {(p.id, p.version): p.schema.id for p in setting.policies}
+        return Introduction(
+            node=setting.node,
+            jurisdiction=self.config.node.jurisdiction,
+            protocol=1,
+            keys=party.keys if party else (),
+            descriptor=descriptor.framed,
+            policies=tuple(
+                PublishedPolicy(p.id, p.version, schemas[p.id, p.version], p.digest, p.framed) for p in policies
+            ),
+        )
+
+    async def _drained(self) -> None:
+        """Wait until what is sealed is sent, but not for ever."""
+        deadline = time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline:
+            async with self.store.begin() as tx:
+                if all(outlet.acked >= outlet.rows for outlet in await tx.find(Outlet, {})):
+                    return
+            await asyncio.sleep(0.1)
+
+
+def _reader(connection: Connection, topic: str) -> Callable[[], TopicReader]:
+    return lambda: TopicReader(connection, topic)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The command line: every command of the operator, the officer and the verifier; nothing that decides."""

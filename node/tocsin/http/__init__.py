@@ -1,0 +1,1 @@
+"""Metrics, health and the introduction of a node, over HTTP."""

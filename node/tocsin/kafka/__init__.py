@@ -1,0 +1,1 @@
+"""Kafka: how records travel. Readers, writers and administration over the client libraries, and a broker for trials."""

@@ -1,0 +1,148 @@
+"""The spool: every submission before it is sent, every receipt that came; both stay, since they are evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tocsin.lab.receipts import SignedReceipt, answers
+from tocsin.lab.submission import Submission
+from tocsin.light.database import PrivateDatabase
+from tocsin.wire.envelope import read_envelope
+from tocsin.wire.reasons import Reason
+
+RESEND_MS = 3_600_000
+"""A submission without any answer is sent again, same bytes: what a broker acknowledged, a restored one may lack."""
+MOST_UNVERIFIED = 1_000
+"""Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk."""
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS submission (
+        seq INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, leaf BLOB NOT NULL UNIQUE, incident BLOB NOT NULL,
+        revision INTEGER NOT NULL, framed BLOB NOT NULL, spooled_ms INTEGER NOT NULL, sent_ms INTEGER,
+        UNIQUE (incident, revision))""",
+    """CREATE TABLE IF NOT EXISTS receipt (
+        seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, node TEXT NOT NULL, lab TEXT NOT NULL,
+        record BLOB NOT NULL, leaf BLOB NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, report BLOB,
+        time_ms INTEGER NOT NULL, framed BLOB NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (record)",
+    "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
+)
+_FIELDS = tuple(field.name for field in fields(SignedReceipt))
+_COLUMNS = ", ".join(_FIELDS)
+_UNANSWERED = "NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)"
+_SENDABLE = f"sent_ms IS NULL OR (sent_ms <= ? AND {_UNANSWERED})"
+
+
+class Spool:
+    """One lab's spool for one institute. What a method wrote is on the disk when it returns."""
+
+    def __init__(self, path: Path, *, lab: str, institute: str) -> None:
+        """No I/O."""
+        self._file = PrivateDatabase(path, _TABLES, {"lab": lab, "institute": institute})
+
+    async def open(self) -> None:
+        """Make or open the file; `AdapterError` or `ConfigError` where it cannot be used."""
+        await self._file.open()
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._file.close()
+
+    async def add(self, submission: Submission, now_ms: int) -> None:
+        """Keep a new submission."""
+        header = submission.header
+        row = (
+            submission.record,
+            submission.leaf,
+            header.incident,
+            header.revision,
+            submission.framed,
+            now_ms,
+        )
+        columns = "record, leaf, incident, revision, framed, spooled_ms"
+        await self._run(f"INSERT INTO submission ({columns}) VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    async def find(self, leaf: bytes) -> Submission | None:
+        """The submission of that leaf."""
+        found = await self._run("SELECT framed FROM submission WHERE leaf = ?", (leaf,))
+        return _submission(*found[0]) if found else None
+
+    async def newest(self, incident: bytes) -> int:
+        """The highest revision of an incident of this spool."""
+        found = await self._run("SELECT max(revision) FROM submission WHERE incident = ?", (incident,))
+        return int(found[0][0])
+
+    async def unanswered(self) -> list[Submission]:
+        """Submissions, in order, of which no receipt says anything yet."""
+        found = await self._run(f"SELECT framed FROM submission WHERE {_UNANSWERED} ORDER BY seq")
+        return [_submission(*row) for row in found]
+
+    async def sendable(self, now_ms: int, limit: int) -> list[Submission]:
+        """The next submissions to send, in order: never sent, or sent long ago and not answered."""
+        query = f"SELECT framed FROM submission WHERE {_SENDABLE} ORDER BY seq LIMIT ?"
+        return [_submission(*row) for row in await self._run(query, (now_ms - RESEND_MS, limit))]
+
+    async def sent(self, submissions: Sequence[Submission], now_ms: int) -> None:
+        """The broker has acknowledged these."""
+        rows = [(now_ms, submission.leaf) for submission in submissions]
+        await self._file.run(lambda db: db.executemany("UPDATE submission SET sent_ms = ? WHERE leaf = ?", rows))
+
+    async def place(self) -> int | None:
+        """The offset at which the receipts are to be read on; None before the first."""
+        found = await self._run("SELECT next FROM place")
+        return int(found[0][0]) if found else None
+
+    async def keep(self, arrived: Sequence[tuple[bytes, SignedReceipt | Reason]], place: int | None) -> None:
+        """Keep what verified and what did not, and the place, together. Receipts for other spools of the lab pass by.
+
+        A receipt for one of our records that names another leaf does not count as one; it is kept as unverified.
+        """
+
+        def write(db: sqlite3.Connection) -> None:
+            for framed, verdict in arrived:
+                _keep(db, framed, verdict)
+            if place is not None:
+                db.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (place,))
+
+        await self._file.run(write)
+
+    async def receipts(self, record: bytes | None = None) -> list[SignedReceipt]:
+        """Receipts in the order of their arrival: all, or those about one record."""
+        query = f"SELECT {_COLUMNS} FROM receipt WHERE ? IS NULL OR record = ? ORDER BY seq"
+        return [SignedReceipt(*row) for row in await self._run(query, (record, record))]
+
+    async def unverified(self) -> list[tuple[Reason, bytes]]:
+        """What came by the receipts' topic and did not verify, with why."""
+        return [(Reason(why), framed) for why, framed in await self._run("SELECT reason, framed FROM unverified")]
+
+    async def _run(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        return await self._file.run(lambda db: db.execute(query, parameters).fetchall())
+
+
+def _submission(framed: bytes) -> Submission:
+    envelope, header = read_envelope(framed)
+    return Submission(envelope.leaf, header, framed)
+
+
+def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason) -> None:
+    digest = hashlib.sha256(framed).digest()
+    if isinstance(verdict, SignedReceipt):
+        of = db.execute("SELECT leaf FROM submission WHERE record = ?", (verdict.record,)).fetchone()
+        if of is None or answers(verdict, of[0]):
+            db.execute("DELETE FROM unverified WHERE digest = ?", (digest,))
+            if of is not None:
+                marks = ", ".join("?" * (1 + len(_FIELDS)))
+                row = (digest, *(getattr(verdict, name) for name in _FIELDS))
+                db.execute(f"INSERT OR IGNORE INTO receipt (digest, {_COLUMNS}) VALUES ({marks})", row)
+            return
+        verdict = Reason.STATEMENT_PLACE
+    db.execute(
+        "INSERT OR REPLACE INTO unverified SELECT ?, ?, ? WHERE (SELECT count(*) FROM unverified) < ?",
+        (digest, verdict.value, framed, MOST_UNVERIFIED),
+    )

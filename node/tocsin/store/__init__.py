@@ -1,0 +1,1 @@
+"""The store: what the node knows, in SQLite or PostgreSQL."""

@@ -1,0 +1,70 @@
+"""What a database driver raises, told as an `AdapterError` without a value of any row in it.
+
+Drivers quote values in their messages ("Key (leaf)=(…) already exists"), so a message is never passed on; only closed
+sets are: names of error classes, SQLSTATE codes, SQLite's error names. The one exception is a connection that cannot
+be made: its message speaks of hosts and users, and is what an operator needs.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from tocsin.errors import AdapterError
+from tocsin.flow.ports import Conflict
+
+T = TypeVar("T")
+
+# Text or integers that no column can hold fail in the driver before there is a database error.
+FAILURES = (SQLAlchemyError, OSError, UnicodeError, OverflowError)
+
+# PostgreSQL: serialization_failure, deadlock_detected, unique_violation (under SERIALIZABLE also a lost race),
+# lock_not_available. SQLite: the writer before us did not finish within the busy timeout; a key that is there.
+_CONFLICTS = frozenset(
+    {"40001", "40P01", "23505", "55P03", "SQLITE_BUSY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
+)
+
+
+def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
+    """The failure as the flow knows it. `secret` never appears in it."""
+    if isinstance(error, PoolTimeout):
+        return Conflict("other transactions kept the store busy", place=place)
+    if not isinstance(error, DBAPIError):
+        return AdapterError(f"the store failed: {type(error).__name__}", place=place)
+    cause = error.orig
+    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
+    if code in _CONFLICTS:
+        return Conflict(f"another transaction got in between ({code})", place=place)
+    if error.statement is None and not code:
+        said = " ".join(str(cause).split())
+        return AdapterError(
+            f"the database cannot be reached: {said.replace(secret, '…') if secret else said}", place=place
+        )
+    return AdapterError(f"the store failed: {' '.join(filter(None, (type(cause).__name__, code)))}", place=place)
+
+
+async def attempt(call: Coroutine[Any, Any, T], place: str, secret: str = "") -> T:
+    """Await `call`; what the driver raises becomes an `AdapterError` that neither names nor carries it."""
+    try:
+        return await call
+    except FAILURES as error:
+        failure = told(error, place, secret)
+    # Outside the except block, so that no traceback shows the driver's error (and its values) as context.
+    raise failure
+
+
+async def to_the_end(call: Coroutine[Any, Any, T]) -> T:
+    """Await `call` and let no cancellation cut it in half; a cancellation meanwhile is raised after it."""
+    task = asyncio.ensure_future(call)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # looked at: a failure that nobody waits for any more is no error of the loop
+        raise cancelled
+    return task.result()

@@ -1,0 +1,1 @@
+"""Real node processes over real brokers, for the integration tests and the benchmarks."""

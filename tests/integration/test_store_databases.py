@@ -1,0 +1,332 @@
+"""What the store promises beyond the port: durability across kill −9, other processes, migrations, errors, secrets."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+from tests.integration.postgres import PASSWORD, Postgres, running_postgres, skip_or_fail
+
+from tocsin.errors import AdapterError, ConfigError
+from tocsin.flow import rows
+from tocsin.flow.ports import Conflict
+from tocsin.flow.rows import Due, Hold, Outlet, Row
+from tocsin.store import statements, store
+from tocsin.store.store import SqlStore
+from tocsin.store.tables import METADATA, TABLES
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    skip_or_fail()
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store"
+    return str(request.getfixturevalue("postgres").new_database())
+
+
+@pytest.fixture
+async def migrated(url: str) -> AsyncIterator[SqlStore]:
+    made = SqlStore(url)
+    await made.migrate()
+    yield made
+    await made.close()
+
+
+def due(leaf: int, minute: int = 5) -> Due:
+    return Due(bytes([leaf]), "jp", minute, "NEW", 0)
+
+
+async def dues(of: SqlStore) -> list[Due]:
+    async with of.begin() as tx:
+        return await tx.find(Due, {})
+
+
+# --- other processes, and their deaths
+
+
+CHILD = """
+import asyncio, dataclasses, sys
+from tocsin.flow.ports import Conflict
+from tocsin.flow.rows import Due, Outlet
+from tocsin.store.store import SqlStore
+
+async def open_transaction(store):
+    async with store.begin() as tx:
+        await tx.add([Due(b"\\x01", "jp", 5, "NEW", 0)])
+        print("reached", flush=True)
+        await asyncio.Event().wait()
+
+async def committed(store):
+    async with store.begin() as tx:
+        await tx.add([Due(b"\\x01", "jp", 5, "NEW", 0)])
+    print("reached", flush=True)
+    await asyncio.Event().wait()
+
+async def counting(store):
+    for _ in range(25):
+        async with store.begin() as tx:
+            (outlet,) = await tx.find(Outlet, {})
+            await tx.swap(dataclasses.replace(outlet, seq=outlet.seq + 1), expect={"seq": outlet.seq})
+    await store.close()
+
+asyncio.run(globals()[sys.argv[1]](SqlStore(sys.argv[2])))
+"""
+
+
+def child(what: str, url: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", CHILD, what, url], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("what", "left"), [("open_transaction", []), ("committed", [due(1)])])
+async def test_after_kill_9_what_was_committed_is_there_and_nothing_else(migrated, url, what, left) -> None:
+    with child(what, url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reached\n"
+        process.kill()
+    assert await dues(migrated) == left
+    async with migrated.begin() as tx:
+        await tx.put([due(1), due(2)])
+    assert await dues(migrated) == [due(1), due(2)]
+
+
+async def test_a_sqlite_file_is_written_by_several_processes_at_once_and_nobody_loses(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/store"
+    mine = SqlStore(url)
+    await mine.migrate()
+    async with mine.begin() as tx:
+        await tx.add([Outlet("t", "jp", 1, 0, b"", 0, 0, -1, 0, "me", 9)])
+    with child("counting", url) as first, child("counting", url) as second:
+        while first.poll() is None or second.poll() is None:
+            async with mine.begin() as tx:
+                await tx.put([due(1)])
+            await asyncio.sleep(0.001)
+    assert (first.returncode, second.returncode) == (0, 0)
+    async with mine.begin() as tx:
+        assert [outlet.seq for outlet in await tx.find(Outlet, {})] == [50]
+    await mine.close()
+
+
+@pytest.mark.postgres
+async def test_postgresql_makes_a_write_skew_a_conflict(postgres) -> None:
+    made = SqlStore(postgres.new_database())
+    await made.migrate()
+
+    async def take(me: int, mine: asyncio.Event, other: asyncio.Event) -> None:
+        async with made.begin() as tx:
+            assert await tx.count(Hold, {"state": "OPEN"}) == 0
+            mine.set()
+            await other.wait()
+            await tx.add([Hold(b"l", me, "r", "jp", "OPEN", 0, 0, "", "", 0)])
+
+    one, two = asyncio.Event(), asyncio.Event()
+    outcomes = await asyncio.gather(take(1, one, two), take(2, two, one), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
+    await made.close()
+
+
+@pytest.mark.postgres
+async def test_a_postgresql_server_that_died_costs_an_error_and_no_row_and_its_return_is_seen(postgres) -> None:
+    made = SqlStore(postgres.new_database())
+    await made.migrate()
+    async with made.begin() as tx:
+        await tx.add([due(1)])
+    before = made.connections
+    postgres.kill()
+    with pytest.raises(AdapterError) as caught:
+        await dues(made)
+    assert not isinstance(caught.value, Conflict)
+    postgres.start()
+    assert await dues(made) == [due(1)]
+    assert made.connections > before
+    await made.close()
+
+
+# --- errors and secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u:hunter2@h/d", "postgresql://u:hunter2@h", "hunter2",
+     "postgresql+asyncpg://u:hunter2@h/d", "postgresql://u:hunter2@h:port/d"],
+)  # fmt: skip
+def test_a_url_that_names_no_store_is_a_config_error_that_tells_no_password(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SqlStore(text)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.postgres
+async def test_a_server_that_refuses_or_is_not_there_is_an_adapter_error_that_tells_no_password(postgres) -> None:
+    url = postgres.url("postgres")
+    quoted = PASSWORD.replace(" ", "%20")
+    for wrong in (url.replace(quoted, "hunter2"), url.replace(f":{postgres.port}/", ":1/"), f"{url}-absent"):
+        made = SqlStore(wrong)
+        with pytest.raises(AdapterError) as caught:
+            await made.check()
+        told = str(caught.value)
+        assert "cannot be reached" in told
+        assert not any(secret in told for secret in ("hunter2", PASSWORD, quoted))
+        await made.close()
+
+
+@pytest.mark.postgres
+async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(postgres) -> None:
+    url = postgres.new_database()
+    made = SqlStore(url)
+    await made.migrate()
+    await made.check()
+    await made.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
+    with pytest.raises(AdapterError, match="synchronous_commit is off"):
+        await made.check()
+    await made.close()
+
+
+async def test_a_writer_that_does_not_end_is_a_conflict(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(store, "BUSY_S", 0.2)
+    monkeypatch.setattr(store, "_SQLITE", ("PRAGMA busy_timeout=200", *store._SQLITE[1:]))
+    made = SqlStore(f"sqlite:///{tmp_path}/store")
+    await made.migrate()
+    other = sqlite3.connect(tmp_path / "store", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Conflict):
+        await dues(made)
+    other.execute("ROLLBACK")
+    other.close()
+    async with made.begin():
+        with pytest.raises(Conflict):  # one inside another, in the same process
+            await dues(made)
+    assert await dues(made) == []
+    await made.close()
+
+
+# --- files and migrations
+
+
+async def test_a_sqlite_store_is_of_its_owner_alone_and_made_by_migrate_only(tmp_path) -> None:
+    folder = tmp_path / "a folder %41?"
+    made = SqlStore(f"sqlite:///{quote(str(folder))}/store")
+    for act in (made.check, lambda: dues(made), made.migrate):
+        with pytest.raises(AdapterError):
+            await act()
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir()
+    await made.migrate()
+    async with made.begin() as tx:
+        await tx.add([due(1)])
+    files = sorted(folder.iterdir())
+    assert [file.name for file in files] == ["store", "store-shm", "store-wal"]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
+    await made.close()
+
+
+def sync_engine(url: str) -> Any:
+    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+
+
+async def test_the_migrations_make_exactly_the_tables_of_tables_py(migrated, url) -> None:
+    engine = sync_engine(url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+    engine.dispose()
+    assert differences == []
+
+
+async def test_migrating_again_or_twice_at_once_changes_nothing(url) -> None:
+    one, two = SqlStore(url), SqlStore(url)
+    await asyncio.gather(one.migrate(), two.migrate())
+    async with one.begin() as tx:
+        await tx.add([due(1)])
+    await two.migrate()
+    await two.check()
+    assert await dues(two) == [due(1)]
+    await asyncio.gather(one.close(), two.close())
+
+
+async def test_a_store_of_a_newer_version_is_refused_and_left_alone(migrated, url) -> None:
+    engine = sync_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for act in (migrated.check, migrated.migrate):
+        with pytest.raises(AdapterError, match="newer version of Tocsin wrote the store \\(revision 9999"):
+            await act()
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "9999"
+    engine.dispose()
+
+
+async def test_a_store_that_is_not_migrated_is_refused_with_the_remedy(url, tmp_path) -> None:
+    (tmp_path / "store").touch()
+    made = SqlStore(url)
+    with pytest.raises(AdapterError, match=r"revision none.*run `tocsin store migrate`"):
+        await made.check()
+    await made.close()
+
+
+# --- rows, tables, indexes
+
+
+def test_every_row_class_has_a_table() -> None:
+    kinds = {kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, Row)} - {Row}
+    assert set(TABLES) == kinds
+
+
+@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
+def test_a_table_has_the_columns_of_its_row_in_their_order_with_type_key_and_comment(kind: type[Row]) -> None:
+    table, hints = TABLES[kind], get_type_hints(kind)
+    assert [(c.name, c.type.python_type) for c in table.c] == [(f.name, hints[f.name]) for f in fields(kind)]
+    assert tuple(column.name for column in table.primary_key) == kind.KEY
+    assert not any(column.nullable for column in table.c)
+    assert table.comment
+    assert all(column.comment for column in table.c)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        (rows.Due, {"minute": 1}),
+        (rows.Report, {"incident": b"", "origin": ""}),
+        (rows.Report, {"incident": [b"", b"x"]}),
+        (rows.Copy, {"leaf": [b"", b"x"]}),
+        (rows.Decided, {"audience": "", "leaf": b""}),
+        (rows.Decided, {"audience": [""], "incident": [b""]}),
+        (rows.Decided, {"audience": "", "incident": b"", "origin": ""}),
+        (rows.Outgoing, {"topic": "", "row": 1}),
+        (rows.Outgoing, {"topic": "", "epoch": 1, "seq": 1}),
+        (rows.Quarantined, {"state": "", "reason": ""}),
+        (rows.Quarantined, {"topic": "", "state": ""}),
+        (rows.Submission, {"state": ""}),
+        (rows.Submission, {"report": b""}),
+        (rows.Hold, {"state": "", "due_ms": 1}),
+        (rows.NoteRow, {"at_ms": 1}),
+    ],
+)
+async def test_what_the_flow_asks_for_is_found_by_an_index(tmp_path, kind, where) -> None:
+    made = SqlStore(f"sqlite:///{tmp_path}/store")
+    await made.migrate()
+    await made.close()
+    shape, parameters = statements.question(where)
+    statement = statements.finding(TABLES[kind], shape, (), limited=False)
+    engine = create_engine(f"sqlite:///{tmp_path}/store")
+    with engine.connect() as connection:
+        text = str(statement.params(parameters).compile(engine, compile_kwargs={"literal_binds": True}))
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    engine.dispose()
+    assert plan[0].startswith("SEARCH"), plan
