@@ -42,8 +42,8 @@ class Faults:
     """What goes wrong in one process, by plan. After a `Crash` all its ports raise `Crash` until `restart`."""
 
     def __init__(self) -> None:
+        # How often each (point, when) was passed so far: a first run counts, then each can be armed in turn.
         self.passed: Counter[tuple[str, str]] = Counter()
-        """How often each (point, when) was passed so far: a first run counts, then each can be armed in turn."""
         self.dead = False
         self._armed: dict[tuple[str, str, int], Exception] = {}
         self._written: Counter[str] = Counter()
@@ -98,10 +98,9 @@ class Disk:
 
 
 class MemoryStore:
-    """`tocsin.flow.ports.Store`. Transactions wait for each other, as over SQLite."""
+    """`tocsin.flow.ports.Store`. Several over one `disk` are several processes; their transactions queue."""
 
     def __init__(self, disk: Disk | None = None, faults: Faults | None = None) -> None:
-        """Several stores over one `disk` are several processes."""
         self.disk = disk or Disk()
         self._faults = faults or Faults()
 
@@ -234,10 +233,9 @@ class _Topic:
 
 
 class MemoryBroker:
-    """Topics with offsets. `down` makes every call to it fail."""
+    """Topics with offsets; `clock` gives each record's LogAppendTime. `down` makes every call to it fail."""
 
     def __init__(self, clock: Clock = lambda: -1) -> None:
-        """`clock` gives each record's LogAppendTime."""
         self.down = False
         self.arrival = asyncio.Event()  # set, and replaced, when a record arrives
         self._clock = clock
@@ -254,14 +252,13 @@ class MemoryBroker:
     def cut(self, name: str, first: int) -> None:
         """Retention: records before offset `first` are gone."""
         topic = self.topic(name)
-        gone = min(first - topic.first, len(topic.records))
-        del topic.records[: max(gone, 0)]
-        topic.first += max(gone, 0)
+        gone = max(0, min(first - topic.first, len(topic.records)))
+        del topic.records[:gone]
+        topic.first += gone
 
     def truncate(self, name: str, end: int) -> None:
         """A failover that lost the tail: records from offset `end` on are gone, and their offsets are given again."""
-        topic = self.topic(name)
-        del topic.records[max(end - topic.first, 0) :]
+        del self.topic(name).records[max(end - self.topic(name).first, 0) :]
 
     def records(self, name: str) -> list[Record]:
         """Everything that the topic retains."""
@@ -289,8 +286,7 @@ class MemoryReader:
     """`tocsin.flow.ports.Reader` of one topic."""
 
     def __init__(self, broker: MemoryBroker, topic: str, faults: Faults | None = None) -> None:
-        self._broker = broker
-        self._name = topic
+        self._broker, self._name = broker, topic
         self._faults = faults or Faults()
         self._next: int | None = None
 
@@ -343,9 +339,8 @@ class MemoryWriter:
     """`tocsin.flow.ports.Writer`. After a failure it writes nothing more, like an aiokafka producer."""
 
     def __init__(self, broker: MemoryBroker, faults: Faults | None = None) -> None:
-        self._broker = broker
+        self._broker, self._useless = broker, ""
         self._faults = faults or Faults()
-        self._useless = ""
 
     async def write(self, records: Sequence[Outbound]) -> dict[str, list[Ack]]:
         """Acknowledgements per topic, in order."""

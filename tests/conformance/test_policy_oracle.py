@@ -83,6 +83,8 @@ LABELS = {
     "stage": ["INITIAL", "UPDATE", "FINAL", "RETRACTION"],
 }
 TESTABLE = ["severity", "band", "countries", "regions", "deaths", "digits", "toll", "kind", "tags", "critical"]
+COUNTS = [0, 1, 2, 5, 9, 10, 99, 100, 999, 1000, 10**5, 10**8 - 1]
+FINER = ["severity", "countries", "deaths", "digits"]
 RULE_IDS = ["a", "b-1", "b-2", "c.x", "d", "0", "zz"]
 
 
@@ -124,12 +126,10 @@ class Draw:
 
 def condition(draw: Draw, grant: bool) -> tuple[str, Any]:
     """One member of `when`."""
-    key = draw.one([*TESTABLE, *TESTABLE, "origin", "stage", "tlp", "exercise"])
+    key = draw.one([*TESTABLE, *FINER * 2, "origin", "stage", "tlp", "exercise"])
     if key in ("severity", "deaths", "digits"):
-        return (
-            key,
-            f"{draw.one(['>=', '<='])} {draw.one([-1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 99, 100, 999, 1000, 10**5, 10**8 - 1, 10**8, 2**31])}",
-        )
+        small = [-1, 0, 1, 2, 3, 4, 5, 7, 8]
+        return key, f"{draw.one(['>=', '<='])} {draw.one([*small, *COUNTS] if key == 'deaths' else small)}"
     if key in ("critical", "exercise"):
         return key, draw.one([True, False])
     if key == "tlp":
@@ -140,11 +140,13 @@ def condition(draw: Draw, grant: bool) -> tuple[str, Any]:
 
 
 def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str]) -> list[str]:
-    """One [[rule]] as lines of TOML."""
-    grant = not draw.once_in(3)
+    """One [[rule]] as lines of TOML; what it tests it mostly reveals, or else it would be refused."""
+    grant, blunt = not draw.once_in(3), draw.once_in(8)
     to = draw.one([["*"], draw.some([*audiences, "network"], 1, 3)])
     wide = draw.one([["*"], ["@harm"], ["@identity", "@harm"], ["@technical", "@people", "band"]])
-    names = wide if draw.once_in(2) else draw.some([*NAMES, *late], 1, 5)
+    if blunt:  # to groups, everything: such a rule may test without telling so
+        to, wide = [draw.one(["community-ai", "public"])], ["*"]
+    names = wide if blunt or draw.once_in(2) else draw.some([*NAMES, *late], 1, 5)
     when = dict(condition(draw, grant) for _ in range(draw.one([0, 1, 1, 2])))
     lines = ["[[rule]]", f'id = "{rule_id}"', f"to = {json.dumps(to)}"]
     lines.append(f"{'disclose' if grant else 'withhold'} = {json.dumps(names)}")
@@ -156,7 +158,7 @@ def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str]) -> lis
         lines += [[f'embargo = "{delay}"'], ["hold = true"], []][end]
     if when:
         lines.append("when = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in when.items()) + " }")
-    tested = [key for key in when if key in TESTABLE and not draw.once_in(60)]
+    tested = [key for key in when if key in TESTABLE and not blunt and not draw.once_in(60)]
     reveals = [RUNGS[key][0] if key in RUNGS and draw.once_in(6) else key for key in tested]
     lines += [f"reveals = {json.dumps(reveals)}"] if reveals else []
     return lines
@@ -195,7 +197,7 @@ def band(severity: int) -> str:
 
 def slot_values(draw: Draw, late: bool) -> dict[str, Any]:
     """The values of a report whose rungs agree; any value may be null whose finer rungs are null."""
-    severity, deaths = draw.one(range(8)), draw.one([0, 1, 2, 5, 9, 10, 99, 100, 999, 10**6, 10**8 - 1])
+    severity, deaths = draw.one(range(8)), draw.one(COUNTS)
     countries = sorted(draw.some([*CODES, "ZZ"], 0, 4))
     values = {
         "severity": severity,
@@ -226,7 +228,7 @@ def slot_values(draw: Draw, late: bool) -> dict[str, Any]:
 def chain_to_gb(draw: Draw) -> list[dict[str, Any]]:
     """One to three hops that end at gb or at a group; sometimes one that nobody may continue."""
     releasers = [*draw.some(["jp", "ke"], 2, 2), "un"][: draw.one([1, 1, 1, 2, 3])]
-    releasers = ["lab"] if draw.once_in(40) else releasers
+    releasers = draw.one([releasers] * 30 + [["lab"], ["gb", "jp"]])
     hops: list[dict[str, Any]] = []
     minute, tlp = draw.moment(), draw.one([0, 0, 0, 1, 2, 3])
     for place, releaser in enumerate(releasers):
@@ -234,8 +236,8 @@ def chain_to_gb(draw: Draw) -> list[dict[str, Any]]:
         audience = draw.one([reader] * 12 + ["public", "community-ai"])
         limits = [
             {
-                "kind": draw.one(KINDS),
-                "slots": draw.some(NAMES, 1, 6),
+                "kind": draw.one([*KINDS, "COMMUNITY", "PUBLIC"]),
+                "slots": sorted({*draw.some(NAMES, 0, 4), *draw.some(TESTABLE, 1, 3)}),
                 "until": draw.one([NEVER, draw.moment(), draw.moment()]),
             }
             for _ in range(draw.one([0, 1, 2, 4]))
@@ -252,9 +254,11 @@ def vector(draw: Draw) -> dict[str, Any]:
     schema = draw.one(["test/1.0"] * 24 + ["test/1.1"] * 8 + ["test/1.4"] * 6 + ["other/1.0"])
     slots = slot_values(draw, late=schema in ("test/1.1", "test/1.4"))
     for name in list(slots):
-        if chain and draw.once_in(4):
+        if chain and draw.once_in(2 if name in FINER else 5):
             slots[name] = {"unreadable": True} if draw.once_in(8) else {"withheld": True}
-    accepted = draw.moment() if chain is None else max(chain[-1]["minute"], draw.moment())
+    accepted = draw.moment()
+    if chain is not None:  # a hop's minute may be some minutes ahead of the clock
+        accepted = max(chain[-1]["minute"] + draw.one([-5, 0]), accepted)
     header = {
         "origin": chain[0]["releaser"] if chain else draw.one(["gb"] * 19 + ["jp"]),
         "stage": draw.one(["INITIAL", "UPDATE", "FINAL", "RETRACTION"]),
@@ -262,23 +266,24 @@ def vector(draw: Draw) -> dict[str, Any]:
         "exercise": draw.once_in(10),
         "schema": schema,
     }
-    audiences = draw.some(AUDIENCES, 2, 6)
+    audiences = sorted({"public", "community-ai", *draw.some(AUDIENCES, 2, 6)})
     incident = {"latest_tlp": draw.one(["CLEAR"] * 24 + TLPS), "sent": draw.one([True, False])}
     incident |= {"retracted": draw.once_in(25), "forked": draw.once_in(25)}
+    audience = draw.one([*audiences * 12, *AUDIENCES, "gb"])
     return {
         "about": "generated",
         "policy": policy(draw, audiences),
         "schemas": SCHEMAS,
         "node": "gb",
-        "audience": draw.one([*audiences * 12, *AUDIENCES, "gb"]),
+        "audience": audience,
         "parties": {name: party for name, party in PARTIES.items() if name == "gb" or not draw.once_in(40)},
         "report": {"header": header, "slots": slots},
         "chain": chain,
-        "incident": incident,
+        "incident": {} if draw.once_in(9) else incident,
         "now_minute": accepted + draw.one([0, 1, 60, 719, 720, 1440, 2880, 4000, 9000]),
         "first_accepted_minute": accepted,
         "approvals": [
-            {"rule": rule_id, "audience": draw.one(audiences), "approved": not draw.once_in(4)}
+            {"rule": rule_id, "audience": draw.one([audience, audience, *audiences]), "approved": not draw.once_in(4)}
             for rule_id in draw.some(RULE_IDS, 0, 3)
         ],
     }

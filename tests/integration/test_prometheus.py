@@ -14,6 +14,7 @@ import pytest
 
 from tocsin.flow.loops import State
 from tocsin.flow.recover import Recovered
+from tocsin.kafka.dev import cache_folder
 from tocsin.metrics import Metrics, Snapshot, SourceGauges
 from tocsin.policy.invariants import Why
 from tocsin.wire.keys import KeyUse
@@ -31,7 +32,7 @@ def alerts(text):
 
 @pytest.fixture
 def promtool():
-    cache = Path(os.environ.get("TOCSIN_CACHE") or Path.home() / ".cache" / "tocsin")
+    cache = cache_folder()
     found = shutil.which("promtool") or shutil.which("promtool", path=cache / "prometheus" / "usr" / "bin")
     if found is None:
         words = f"promtool is not installed: apt-get install prometheus, or dpkg -x its package into {cache}/prometheus"
@@ -60,17 +61,17 @@ def test_every_alert_fires_on_what_it_is_for_and_stays_quiet_on_what_is_close_to
 
 
 @pytest.mark.parametrize(("name", "expr"), [("fires", "vector(1) > 2"), ("quiet", "vector(2) > 1")])
-@pytest.mark.parametrize("alert", sorted(alerts(RULES.read_text())))
-def test_a_rule_that_never_or_always_fires_would_be_noticed(promtool, tmp_path, name, expr, alert):
+def test_a_rule_that_never_or_always_fires_is_noticed(promtool, tmp_path, name, expr):
     shutil.copytree(FOLDER, tmp_path / "prometheus")
-    text = RULES.read_text()
-    part = alerts(text)[alert]
-    broken = re.sub(r"expr: (>-\n.*?|.*?)(?=\n *for:)", f"expr: {expr}", part, count=1, flags=re.DOTALL)
-    assert broken != part
-    (tmp_path / "prometheus" / RULES.name).write_text(text.replace(part, broken))
+    broken, count = re.subn(
+        r"expr: (>-\n.*?|.*?)(?=\n *for:)", f"expr: {expr}", RULES.read_text(), flags=re.DOTALL
+    )  # fmt: skip
+    names = set(alerts(broken))
+    assert count == len(names)
+    (tmp_path / "prometheus" / RULES.name).write_text(broken)
     code, said = promtool("test", "rules", f"tests/{name}.yml", folder=tmp_path / "prometheus")
-    assert code != 0, said
-    assert alert in said
+    assert code != 0
+    assert names <= set(re.findall(r"Tocsin\w+", said))
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_stays_quiet():

@@ -48,7 +48,10 @@ async def migrated(url: str) -> None:
     await store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=["memory", *DATABASES])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     disk, url = Disk(), f"sqlite:///{tmp_path}/store"
     if request.param == "postgresql":
@@ -85,9 +88,6 @@ async def within(store: Store, act: Callable[[Tx], Awaitable[object]]) -> None:
 async def everything(store: Store, kind: type[Row]) -> list[Row]:
     async with store.begin() as tx:
         return list(await tx.find(kind, {}))
-
-
-# --- one transaction
 
 
 async def test_get_gives_rows_by_key_and_leaves_absent_keys_out(store: Store) -> None:
@@ -222,9 +222,6 @@ async def test_drop_deletes_by_key_and_absent_rows_are_no_error(store: Store) ->
         assert await tx.find(Due, {}) == [due(2)]
 
 
-# --- find
-
-
 DUES = [due(1, "jp", 5), due(1, "ke", 6), due(2, "jp", 6), due(2, "us", 8), due(3, "fr", 9)]
 
 
@@ -274,9 +271,6 @@ async def test_text_is_ordered_by_code_point(store: Store) -> None:
     async with store.begin() as tx:
         await tx.add([due(1, name) for name in reversed(names)])
         assert [row.audience for row in await tx.find(Due, {}, order=("audience",))] == names
-
-
-# --- values
 
 
 EXTREMES = {
@@ -365,9 +359,6 @@ async def test_no_change_is_lost_between_transactions_that_read_and_write_one_ro
     assert {row.sealed_ms for row in rows} == set(range(20))
 
 
-# --- the twin
-
-
 rows_of_few_keys = st.builds(
     NoteRow,
     topic=st.sampled_from(["a", "b"]),
@@ -398,6 +389,7 @@ async def outcome(store: Store, transactions: list[list[tuple]]) -> list[object]
     return seen
 
 
+@pytest.mark.parametrize("world", DATABASES, indirect=True)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(transactions=st.lists(st.lists(acts, max_size=4), max_size=5))
 async def test_every_store_does_what_the_in_memory_twin_does(world: World, transactions) -> None:

@@ -124,20 +124,21 @@ async def test_a_sqlite_file_is_written_by_several_processes_at_once_and_nobody_
 
 @pytest.mark.postgres
 async def test_postgresql_makes_a_write_skew_a_conflict(postgres) -> None:
-    made = SqlStore(postgres.new_database())
-    await made.migrate()
+    url = postgres.new_database()
+    stores = [SqlStore(url), SqlStore(url)]
+    await stores[0].migrate()
 
     async def take(me: int, mine: asyncio.Event, other: asyncio.Event) -> None:
-        async with made.begin() as tx:
+        async with stores[me].begin() as tx:
             assert await tx.count(Hold, {"state": "OPEN"}) == 0
             mine.set()
             await other.wait()
             await tx.add([Hold(b"l", me, "r", "jp", "OPEN", 0, 0, "", "", 0)])
 
     one, two = asyncio.Event(), asyncio.Event()
-    outcomes = await asyncio.gather(take(1, one, two), take(2, two, one), return_exceptions=True)
+    outcomes = await asyncio.gather(take(0, one, two), take(1, two, one), return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
-    await made.close()
+    await asyncio.gather(*(made.close() for made in stores))
 
 
 @pytest.mark.postgres

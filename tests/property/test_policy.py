@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.property.policy_cases import (
     NAMES,
     PARTIES,
@@ -18,6 +17,7 @@ from tests.property.policy_cases import (
     question,
     random_dice,
 )
+
 from tocsin.flow.decide import UNREADABLE, WITHHELD, Decision, Why, decide
 from tocsin.policy import invariants
 from tocsin.policy.evaluate import Prospect, facts_of
@@ -155,6 +155,12 @@ def tells_no_more(dice, q, found):
     assert other.body == body
 
 
+def explained(q, found):
+    """The first reason why nothing is sent is the one that is said: an audience that is not named comes before the rest."""
+    if list(Why).index(found.why) > list(Why).index(Why.AUDIENCE):
+        assert q.audience in q.policy.audiences
+
+
 LAWS = (may_be_sent, within_the_copy, tightens, reasoned, limited)
 
 
@@ -166,6 +172,8 @@ def check(dice):
         for law in LAWS:
             law(q, found)
         tells_no_more(dice, q, found)
+    else:
+        explained(q, found)
 
 
 @EXAMPLES

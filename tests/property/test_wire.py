@@ -8,9 +8,10 @@ import fastavro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemas.vectors.make_accept import accepts
-from schemas.vectors.make_report import Plan, Step, build
+from schemas.vectors.make_report import Plan, Step, build, vector
 from schemas.vectors.make_statement import statements
 from schemas.vectors.make_world import NOW, TEXTS, fixed_bytes, id_of, private, trust
+from tests.conformance.second.main import run_vector
 
 from tocsin.report.schema import KnownSchemas, load_schema
 from tocsin.trust import load_parties
@@ -243,8 +244,8 @@ def test_verification_of_statements_is_total_and_no_changed_byte_is_accepted(dat
 
 
 def test_every_accepted_envelope_is_framed_again_to_the_same_bytes():
-    for _, vector in accepts():
-        framed = bytes.fromhex(vector["envelope_hex"])
+    for _, accepted in accepts():
+        framed = bytes.fromhex(accepted["envelope_hex"])
         assert frame_envelope(parse_envelope(framed)) == framed
 
 
@@ -289,3 +290,33 @@ def test_notes_never_move_a_position_back_and_ranges_never_overlap(events):
         taken = [(gap.epoch, s) for gap in state.open for s in range(gap.first, gap.last + 1)]
         assert len(taken) == len(set(taken))
         assert all(place <= now for place in taken)
+
+
+# --- the second verifier, which was written from the protocol's page alone ----------------------------------------------
+
+
+def answer(vector):
+    """Tocsin's verdict in the form of a vector's `expect`."""
+    by = vector["came_by"] and (vector["came_by"]["releaser"], vector["came_by"]["audience"])
+    framed, view = bytes.fromhex(vector["envelope_hex"]), load_parties(vector["trust"])
+    verdict = verify(framed, view, SCHEMAS, vector["now_ms"], by, lambda _: False)
+    if isinstance(verdict, Rejected):
+        return {"reason": verdict.reason.value}
+    shown = {str(i): value.hex() for i, value in verdict.envelope.disclosed.items()}
+    return {"leaf_hex": verdict.leaf.hex(), "disclosed": shown, "chain": [hop.releaser for hop in verdict.hops]}
+
+
+@MORE
+@given(st.data())
+def test_both_verifiers_agree_on_near_valid_reports(data):
+    names = data.draw(st.sets(st.sampled_from(sorted(FIELDS)), max_size=2))
+    changed = {name: data.draw(FIELDS[name]) for name in names}
+    first = Step(
+        mask=data.draw(st.sampled_from([0, 0b11, (1 << 14) - 1])), fields=lambda record: record.update(changed)
+    )
+    steps = data.draw(st.sampled_from([(first,), (first, Step(releaser="jp", audience="ke"))]))
+    tlp = data.draw(st.sampled_from(["CLEAR", "GREEN", "AMBER", "RED"]))
+    made = vector("", Plan(steps, {"tlp": tlp}))
+    if data.draw(st.booleans()):
+        made["envelope_hex"] = data.draw(near(bytes.fromhex(made["envelope_hex"]))).hex()
+    assert answer(made) == run_vector(made)

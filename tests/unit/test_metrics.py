@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tocsin.errors import AdapterError
+from tocsin.flow.decide import Decision, decide
 from tocsin.flow.loops import State, Watch
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
@@ -14,10 +15,13 @@ from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.recover import Recovered
 from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
+from tocsin.flow.vector import _policy, _question, _schemas
 from tocsin.kafka.faults import BrokerError, Cause
 from tocsin.metrics import Metrics, Snapshot, SourceGauges
 from tocsin.wire.keys import KeyUse
 from tocsin.wire.reasons import Note, Reason
+
+WHATS = ("disclosed", "coarsened", "withheld", "embargoed")
 
 
 class Page:
@@ -216,3 +220,64 @@ async def test_drawing_a_large_page_lets_other_tasks_run_and_says_each_family_on
     assert len(heads) == len(set(heads))
     # 41 × 40 reasons alone are 25 slices: the other task had its turn between any two of them.
     assert turns > 25
+
+
+SCHEMA = """{"type": "record", "name": "Test", "fields": [
+  {"name": "a", "type": ["null", "string"], "default": null},
+  {"name": "b", "type": ["null", "string"], "default": null},
+  {"name": "c", "type": ["null", "string"], "default": null},
+  {"name": "occurred_date", "type": ["null", {"type": "int", "logicalType": "date"}], "default": null},
+  {"name": "occurred_month", "type": ["null", {"type": "int", "logicalType": "date"}], "default": null,
+   "rung": {"of": "occurred_date", "by": "month/1"}}
+]}"""
+POLICY = """
+policy = "gb"
+version = 1
+schema = "test/1.0"
+jurisdiction = "GB"
+effective_from = 1970-01-01T00:00:00Z
+[audience.jp]
+kind = "MEMBER"
+[[rule]]
+id = "now"
+to = ["jp"]
+disclose = ["a", "occurred_month"]
+basis = "x"
+[[rule]]
+id = "later"
+to = ["jp"]
+disclose = ["b"]
+after = "P1D"
+basis = "x"
+"""
+
+
+async def test_a_release_counts_its_slots_by_what_became_of_them_and_its_seconds(metrics, now):
+    vector = {
+        "policy": POLICY,
+        "schemas": {"test/1.0": SCHEMA},
+        "node": "gb",
+        "audience": "jp",
+        "parties": {"gb": ["MEMBER", "GB"], "jp": ["MEMBER", "JP"]},
+        "report": {
+            "header": {"origin": "gb", "stage": "INITIAL", "tlp": "GREEN", "exercise": False, "schema": "test/1.0"},
+            "slots": {"a": "x", "b": "x", "c": "x", "occurred_date": 40, "occurred_month": 31},
+        },
+        "chain": None,
+        "incident": {"latest_tlp": "GREEN", "sent": False, "retracted": False, "forked": False},
+        "now_minute": 100,
+        "first_accepted_minute": 100,
+        "approvals": [],
+    }
+    schemas = _schemas(vector["schemas"])
+    decision = decide(_question(vector, _policy(POLICY, schemas), schemas.exact("test/1.0")))
+    assert isinstance(decision, Decision), decision
+    metrics.done(Done("jp", b"", "NEW", now[0] - 700, (decision,)))
+    page = await read(metrics)
+    counts = {w: page.value("tocsin_slots_total", audience="jp", what=w) for w in WHATS}
+    assert counts == {"disclosed": 2, "coarsened": 1, "withheld": 1, "embargoed": 1}
+    assert page.value("tocsin_decisions_released_total", audience="jp") == 1
+    name = "tocsin_receipt_to_release_seconds"
+    assert page.value(f"{name}_sum", audience="jp") == 0.7
+    assert page.value(f"{name}_bucket", audience="jp", le="0.5") == 0
+    assert page.value(f"{name}_bucket", audience="jp", le="1.0") == 1

@@ -1,7 +1,7 @@
 """What a person, or with --json a program, sees; and how a command ends.
 
 Exit codes: 0 done; 1 refused or failed, with the thing, the place and the remedy on the standard error; 2 wrong usage;
-3 `verify` or `trace` found something that does not verify; 70 a bug of ours.
+3 `verify` or `trace` found something that does not verify; 70 a bug of ours; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import time
+import unicodedata
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -18,18 +22,23 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from tocsin.errors import TocsinError
+from tocsin.errors import InputError, TocsinError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DONE, FAILED, USAGE, UNVERIFIED, BUG = 0, 1, 2, 3, 70
+DONE, FAILED, USAGE, UNVERIFIED, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
+SHORT = 12
+"""Hexadecimal digits of an id that a person is shown; any unique prefix is taken back."""
+_JOINERS = "\n\t\u200c\u200d"
+"""Line breaks, and what holds Persian words and emoji together; every other control character is shown as its number."""
 
 
 @dataclass
 class Options:
-    """What stands before the command."""
+    """What stands before the command, or anywhere."""
 
     config: Path = Path("tocsin.toml")
     json: bool = False
@@ -37,14 +46,31 @@ class Options:
 
 
 OPTIONS = Options()
-_OUT = Console(highlight=False, soft_wrap=False)
-_ERR = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """An id: its first digits for a person, the whole for a program."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time in ms since 1970: UTC to the minute for a person, ISO 8601 for a program."""
+
+    ms: int
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
 
 
 def say(text: str) -> None:
     """A line for a person; nothing with --json."""
     if not OPTIONS.json:
-        _OUT.print(text, markup=False)
+        _out().print(Text(harmless(text)))
 
 
 def give(data: Mapping[str, Any]) -> None:
@@ -52,13 +78,19 @@ def give(data: Mapping[str, Any]) -> None:
     if OPTIONS.json:
         print_json(data)
         return
-    width = max((len(key) for key in data), default=0)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for key, value in data.items():
-        _OUT.print(f"{key:<{width}}  {plain(value)}", markup=False)
+        grid.add_row(Text(key.replace("_", " ")), Text(plain(value)))
+    _out().print(grid)
 
 
 def rows(data: Iterable[Mapping[str, Any]], *, empty: str, columns: Sequence[str] = ()) -> None:
-    """A table, or with --json one line per row; `empty` is what a person is told where there is none."""
+    """A table, or with --json one line per row; `empty` is what a person is told where there is none.
+
+    A person sees `columns` only, which must fit into 80 characters; the last one takes what is left.
+    """
     found = list(data)
     if OPTIONS.json:
         for row in found:
@@ -67,36 +99,93 @@ def rows(data: Iterable[Mapping[str, Any]], *, empty: str, columns: Sequence[str
     if not found:
         say(empty)
         return
+    names = columns or list(found[0])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns or list(found[0]):
-        table.add_column(column, overflow="fold")
+    for name in names:
+        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in {"id", "leaf"})
     for row in found:
-        table.add_row(*(plain(row.get(column, "")) for column in columns or list(found[0])))
-    _OUT.print(table)
+        table.add_row(*(Text(" ".join(plain(row.get(name, "")).split())) for name in names))
+    _out().print(table)
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """One compact line; bytes are hex."""
+    """One compact line; bytes are hex, times ISO 8601."""
     sys.stdout.write(json.dumps(data, default=_json, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def plain(value: Any) -> str:
-    """A value for a person."""
+    """A value for a person: what came from others cannot move the cursor or turn the text round."""
+    if isinstance(value, Id):
+        return value.raw.hex()[:SHORT]
+    if isinstance(value, Moment):
+        return _utc(value).strftime("%Y-%m-%d %H:%M")
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if value is None:
         return "unknown"
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return "; ".join(f"{key} {plain(item)}" for key, item in value.items())
-    return str(value)
+    return harmless(str(value))
+
+
+def harmless(text: str) -> str:
+    """The text with control and direction characters shown by number."""
+    return "".join(
+        c if c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" else f"\\u{ord(c):04x}" for c in text
+    )
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, Id):
+        return value.raw.hex()
+    if isinstance(value, Moment):
+        return _utc(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
+
+
+def _utc(moment: Moment) -> datetime:
+    return datetime.fromtimestamp(moment.ms / 1000, UTC)
+
+
+def _out() -> Console:
+    """The console of the standard output as it is now: 80 columns where it is no terminal."""
+    return Console(highlight=False)
+
+
+def ask(question: str, option: str) -> str:
+    """The person's answer; where nobody can be asked, `InputError` that names the option."""
+    if OPTIONS.json or not sys.stdin.isatty():
+        raise InputError(f"{option} is missing", remedy=f"Give {option}: there is nobody to ask")
+    answer: str = typer.prompt(question)
+    return answer.strip()
+
+
+def confirm(question: str, *, sure: bool) -> None:
+    """Go on only where the person says so, or `--yes` did; `InputError` otherwise."""
+    if sure:
+        return
+    if OPTIONS.json or not sys.stdin.isatty():
+        raise InputError("this must be confirmed", remedy="Give --yes once you have made sure: there is nobody to ask")
+    if not typer.confirm(question):
+        raise InputError("not confirmed; nothing was changed")
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Import what only an extra of the package brings; `InputError` with the remedy where it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise InputError(
+            f"this command needs the Python package {missing.name!r}", remedy=f'pip install "tocsin[{extra}]"'
+        ) from missing
 
 
 def command(work: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:
@@ -105,30 +194,42 @@ def command(work: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, N
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = asyncio.run(work(*args, **kwargs))
+            code = asyncio.run(work(*args, **kwargs)) or DONE
         except TocsinError as fault:
             complain(fault)
-            raise typer.Exit(FAILED) from (fault if OPTIONS.traceback else None)
+            code = FAILED
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        raise typer.Exit(code or DONE)
+            code = INTERRUPTED
+        except (OSError, typer.Exit, typer.Abort):  # a closed pipe and a prompt that is left are the library's business
+            raise
+        except Exception as bug:  # noqa: BLE001 - said in a sentence, and whole with --traceback
+            thing = f"a bug in tocsin: {type(bug).__name__}"
+            complain(TocsinError(thing, remedy="Run it again with --traceback and report what it says"))
+            code = BUG
+        raise typer.Exit(code)
 
     return run
 
 
 def complain(fault: TocsinError) -> None:
-    """The thing, the place, the remedy."""
+    """The thing, the place, the remedy; all problems where there are several."""
     if OPTIONS.json:
-        sys.stderr.write(json.dumps({"error": fault.thing, "place": fault.place, "remedy": fault.remedy}) + "\n")
-        return
-    _ERR.print(f"[bold red]error[/] {_escape(fault.thing)}", soft_wrap=True)
-    if fault.place:
-        _ERR.print(f"   at {fault.place}", markup=False, soft_wrap=True)
-    if fault.remedy:
-        _ERR.print(f"   do {fault.remedy}", markup=False, soft_wrap=True)
+        data: dict[str, Any] = {"error": fault.thing, "place": fault.place, "remedy": fault.remedy}
+        problems = getattr(fault, "problems", ())
+        if problems:
+            data["problems"] = [_problem(problem) for problem in problems]
+        sys.stderr.write(json.dumps(data, default=str, ensure_ascii=False) + "\n")
+    else:
+        console = Console(stderr=True, highlight=False)
+        console.print(Text.assemble(("error ", "bold red"), harmless(fault.thing)))
+        for word, text in (("at", fault.place), ("do", fault.remedy)):
+            if text:
+                console.print(Text(f"   {word} {harmless(text)}"))
     if OPTIONS.traceback:
-        _ERR.print_exception()
+        Console(stderr=True).print_exception()
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def _problem(problem: Any) -> Mapping[str, str]:
+    if isinstance(problem, TocsinError):
+        return {"thing": problem.thing, "place": problem.place, "remedy": problem.remedy}
+    return {name: getattr(problem, name) for name in ("field", "value", "expected")}

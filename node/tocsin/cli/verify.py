@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.app import now_ms, read_trust
-from tocsin.cli.output import DONE, OPTIONS, UNVERIFIED, command, print_json
+from tocsin.cli.output import DONE, UNVERIFIED, command, now_ms, print_json
+from tocsin.cli.trust import known_trust
 from tocsin.errors import InputError, SchemaError, TrustError
 from tocsin.flow.vector import run_policy_vector
 from tocsin.packaged import published_schemas
@@ -35,7 +35,7 @@ Trust = Annotated[Path | None, typer.Option("--trust", help="A trust view instea
 async def verify_files(files: Files, vector: Vector = False, trust: Trust = None) -> int:
     """Verify framed files offline, or run conformance vectors. One JSON line per file; exit code 3 if one is refused."""
     code = DONE
-    view = None if vector else _trust(trust)
+    view = None if vector else known_trust(trust)
     for file in files:
         if view is None:
             answer = run_vector(_vector(file))
@@ -145,11 +145,3 @@ def _vector(file: Path) -> dict[str, Any]:
     if not isinstance(vector, dict):
         raise InputError("not a vector: it is no JSON object", place=str(file))
     return vector
-
-
-def _trust(given: Path | None) -> TrustView:
-    if given is not None:
-        return read_trust(given)
-    from tocsin.config import load  # noqa: PLC0415 - verifying with --trust needs no configuration
-
-    return read_trust(load(OPTIONS.config).trust.file)

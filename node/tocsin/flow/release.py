@@ -6,21 +6,20 @@ final; what changes it is a new decision, recorded with its cause.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tocsin.flow.decide import UNREADABLE, WITHHELD, Decision, Incident, Nothing, Question, decide
+from tocsin.flow.decide import Decision, Nothing, Question, decide
+from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Item, Outbox, Remembered
 from tocsin.flow.ports import Between, Clock, Signer, Store, Tx
-from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Withholding
-from tocsin.flow.setting import MS_PER_MINUTE, Setting, minute_up
+from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report
+from tocsin.flow.setting import MS_PER_MINUTE, Setting
 from tocsin.wire.envelope import frame_envelope, with_hop, withhold
-from tocsin.wire.header import Stage, Tlp
 from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, encode_body, hop_hash, parse_body
 from tocsin.wire.keys import KeyUse, pae
-from tocsin.wire.slots import mask_bits, mask_bytes
+from tocsin.wire.slots import mask_bytes
 from tocsin.wire.verify import Verified
 
 BATCH = 64
@@ -37,53 +36,6 @@ class Done:
     since_ms: int
     sealed: tuple[Decision, ...] = ()
     nothing: str = ""
-
-
-@dataclass
-class _Facts:
-    """Everything that the decisions of one batch depend on, read in six queries."""
-
-    reports: dict[bytes, Report] = field(default_factory=dict)
-    incident: dict[tuple[str, bytes], list[Report]] = field(default_factory=lambda: defaultdict(list))
-    copies: dict[bytes, list[Copy]] = field(default_factory=lambda: defaultdict(list))
-    decided: dict[tuple[str, bytes], list[Decided]] = field(default_factory=lambda: defaultdict(list))
-    sent: set[tuple[str, str, bytes]] = field(default_factory=set)
-    holds: dict[tuple[bytes, int, str, str], Hold] = field(default_factory=dict)
-    withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
-
-    @classmethod
-    async def load(cls, tx: Tx, dues: Sequence[Due]) -> _Facts:
-        facts = cls()
-        leaves = sorted({due.leaf for due in dues})
-        facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
-        incidents = sorted({r.incident for r in facts.reports.values()})
-        audiences = sorted({due.audience for due in dues})
-        for report in await tx.find(Report, {"incident": incidents}):
-            facts.incident[report.origin, report.incident].append(report)
-        for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
-            facts.copies[copy.leaf].append(copy)
-        for row in await tx.find(Decided, {"incident": incidents, "audience": audiences}):
-            facts.add(row)
-        for hold in await tx.find(Hold, {"leaf": leaves}):
-            facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold
-        for withheld in await tx.find(Withholding, {"leaf": leaves}):
-            facts.withheld[withheld.leaf, withheld.audience] = withheld
-        return facts
-
-    def add(self, row: Decided) -> None:
-        self.decided[row.audience, row.leaf].append(row)
-        self.sent.add((row.audience, row.origin, row.incident))
-
-    def state(self, report: Report, audience: str) -> Incident:
-        """Design 3: the newest word binds the older ones; retraction; fork; whom a correction is owed."""
-        held = self.incident[report.origin, report.incident]
-        newest = max(r.revision for r in held)
-        return Incident(
-            latest_tlp=max(Tlp(r.tlp) for r in held if r.revision == newest),
-            sent=(audience, report.origin, report.incident) in self.sent,
-            retracted=any(r.stage == Stage.RETRACTION and r.leaf != report.leaf for r in held),
-            forked=any(r.revision == report.revision and r.leaf != report.leaf for r in held),
-        )
 
 
 class Release:
@@ -123,7 +75,7 @@ class Release:
             )
             if not dues:
                 return []
-            facts = await _Facts.load(tx, dues)
+            facts = await Facts.load(tx, [(due.leaf, due.audience) for due in dues])
             boxes: dict[str, Outbox] = {}
             # 2. Decide and seal each, in order.
             for due in dues:
@@ -138,7 +90,7 @@ class Release:
             self._remembered.keep(box.outlet)
         return done
 
-    async def _one(self, tx: Tx, setting: Setting, facts: _Facts, due: Due, box: Outbox, now_ms: int) -> Done:
+    async def _one(self, tx: Tx, setting: Setting, facts: Facts, due: Due, box: Outbox, now_ms: int) -> Done:
         """One report for one audience: a decision for every chain that brought it."""
         report = facts.reports[due.leaf]
         sealed: list[Decision] = []
@@ -147,7 +99,7 @@ class Release:
             verified = self._opened.open(copy, setting, now_ms)
             if verified is None:
                 continue
-            question = self._question(setting, facts, report, copy, verified, due.audience, now_ms)
+            question = facts.question(setting, copy, verified, due.audience, now_ms)
             decision = decide(question)
             later = min((m for m in (later, decision.next) if m is not None), default=None)
             await self._open_holds(tx, setting, facts, due, decision.open_holds, question, now_ms)
@@ -164,48 +116,11 @@ class Release:
             await tx.put([Due(due.leaf, due.audience, later, "TIME", later * MS_PER_MINUTE)])
         return Done(due.audience, due.leaf, due.cause, due.since_ms, tuple(sealed), "" if sealed else why)
 
-    def _question(
-        self,
-        setting: Setting,
-        facts: _Facts,
-        report: Report,
-        copy: Copy,
-        verified: Verified,
-        audience: str,
-        now_ms: int,
-    ) -> Question:
-        minute = minute_up(now_ms)
-        policy = setting.policy_in_force(report.schema, minute)
-        answered = {
-            (hold.rule, hold.audience): hold.state == "APPROVED"
-            for hold in facts.holds.values()
-            if policy is not None and (hold.leaf, hold.policy_version) == (report.leaf, policy.version)
-        }
-        n = verified.envelope.n
-        officer = {row.audience: mask_bits(row.slots, n) for row in facts.withheld.values() if row.leaf == report.leaf}
-        return Question(
-            policy=policy,
-            node=setting.node,
-            audience=audience,
-            parties=setting.parties(),
-            header=verified.header,
-            schema=verified.judged.schema,
-            slots=slot_states(verified),
-            chain=verified.hops,
-            prev=verified.chain or verified.leaf,
-            incident=facts.state(report, audience),
-            now_minute=minute,
-            first_accepted_minute=minute_up(copy.accepted_ms),
-            approvals=answered,
-            officer_withheld=officer.get(audience, 0),
-            officer_withheld_elsewhere=officer,
-        )
-
     async def _open_holds(
         self,
         tx: Tx,
         setting: Setting,
-        facts: _Facts,
+        facts: Facts,
         due: Due,
         rules: Sequence[str],
         question: Question,
@@ -224,7 +139,7 @@ class Release:
     def _said_before(
         self,
         setting: Setting,
-        facts: _Facts,
+        facts: Facts,
         copy: Copy,
         verified: Verified,
         decision: Decision,
@@ -253,7 +168,7 @@ class Release:
     async def _seal(
         self,
         tx: Tx,
-        facts: _Facts,
+        facts: Facts,
         due: Due,
         report: Report,
         verified: Verified,
@@ -285,14 +200,6 @@ class Release:
         )
         facts.add(decided)
         await tx.add([decided])
-
-
-def slot_states(verified: Verified) -> tuple[object, ...]:
-    """Per slot: its value, None for a disclosed null, WITHHELD or UNREADABLE."""
-    judged = verified.judged
-    return tuple(
-        UNREADABLE if i in judged.unreadable else judged.values.get(i, WITHHELD) for i in range(verified.envelope.n)
-    )
 
 
 def _binding(hops: Iterable[HopBody], minute: int) -> dict[tuple[AudienceKind, int], int]:

@@ -1,4 +1,4 @@
-'''A lab reports to its institute: signed, kept on disk before `report` returns, and answered by a signed receipt.
+"""A lab reports to its institute: signed, kept on disk before `report` returns, and answered by a signed receipt.
 
 A lab's first report:
 
@@ -34,7 +34,7 @@ Its `lab.toml`, as the institute that enrolled the lab says:
 A report is a mapping by field name, or a `tocsin.report.incident.Incident`; fields are those of incident/1.0 in
 `schemas/README.md`. What comes later is `reporter.report(later, follows=pending.leaf)`, with `stage="FINAL"` or
 `stage="RETRACTION"` where it is that.
-'''
+"""
 
 from tocsin.lab.receipts import SignedReceipt
 from tocsin.lab.reporter import Pending, Reporter

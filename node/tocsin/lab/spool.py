@@ -33,10 +33,26 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
 )
-_FIELDS = tuple(field.name for field in fields(SignedReceipt))
-_COLUMNS = ", ".join(_FIELDS)
-_UNANSWERED = "NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)"
-_SENDABLE = f"sent_ms IS NULL OR (sent_ms <= ? AND {_UNANSWERED})"
+_ADD = (
+    "INSERT INTO submission (record, leaf, incident, revision, framed, spooled_ms)"
+    " VALUES (:record, :leaf, :incident, :revision, :framed, :now_ms)"
+)
+_UNANSWERED = """
+    SELECT framed FROM submission
+    WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
+_SENDABLE = """
+    SELECT framed FROM submission
+    WHERE sent_ms IS NULL
+    OR (sent_ms <= ? AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record))
+    ORDER BY seq LIMIT ?"""
+# The columns of a receipt are the fields of SignedReceipt, in their order.
+_RECEIPTS = """
+    SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt
+    WHERE :record IS NULL OR record = :record ORDER BY seq"""
+_KEEP = """
+    INSERT OR IGNORE INTO receipt (digest, node, lab, record, leaf, decision, reason, report, time_ms, framed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_KEEP_UNVERIFIED = "INSERT OR REPLACE INTO unverified SELECT ?, ?, ? WHERE (SELECT count(*) FROM unverified) < ?"
 
 
 class Spool:
@@ -57,16 +73,15 @@ class Spool:
     async def add(self, submission: Submission, now_ms: int) -> None:
         """Keep a new submission."""
         header = submission.header
-        row = (
-            submission.record,
-            submission.leaf,
-            header.incident,
-            header.revision,
-            submission.framed,
-            now_ms,
-        )
-        columns = "record, leaf, incident, revision, framed, spooled_ms"
-        await self._run(f"INSERT INTO submission ({columns}) VALUES (?, ?, ?, ?, ?, ?)", row)
+        row = {
+            "record": submission.record,
+            "leaf": submission.leaf,
+            "incident": header.incident,
+            "revision": header.revision,
+            "framed": submission.framed,
+            "now_ms": now_ms,
+        }
+        await self._run(_ADD, row)
 
     async def find(self, leaf: bytes) -> Submission | None:
         """The submission of that leaf."""
@@ -80,13 +95,12 @@ class Spool:
 
     async def unanswered(self) -> list[Submission]:
         """Submissions, in order, of which no receipt says anything yet."""
-        found = await self._run(f"SELECT framed FROM submission WHERE {_UNANSWERED} ORDER BY seq")
+        found = await self._run(_UNANSWERED)
         return [_submission(*row) for row in found]
 
     async def sendable(self, now_ms: int, limit: int) -> list[Submission]:
         """The next submissions to send, in order: never sent, or sent long ago and not answered."""
-        query = f"SELECT framed FROM submission WHERE {_SENDABLE} ORDER BY seq LIMIT ?"
-        return [_submission(*row) for row in await self._run(query, (now_ms - RESEND_MS, limit))]
+        return [_submission(*row) for row in await self._run(_SENDABLE, (now_ms - RESEND_MS, limit))]
 
     async def sent(self, submissions: Sequence[Submission], now_ms: int) -> None:
         """The broker has acknowledged these."""
@@ -114,14 +128,13 @@ class Spool:
 
     async def receipts(self, record: bytes | None = None) -> list[SignedReceipt]:
         """Receipts in the order of their arrival: all, or those about one record."""
-        query = f"SELECT {_COLUMNS} FROM receipt WHERE ? IS NULL OR record = ? ORDER BY seq"
-        return [SignedReceipt(*row) for row in await self._run(query, (record, record))]
+        return [SignedReceipt(*row) for row in await self._run(_RECEIPTS, {"record": record})]
 
     async def unverified(self) -> list[tuple[Reason, bytes]]:
         """What came by the receipts' topic and did not verify, with why."""
         return [(Reason(why), framed) for why, framed in await self._run("SELECT reason, framed FROM unverified")]
 
-    async def _run(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+    async def _run(self, query: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
         return await self._file.run(lambda db: db.execute(query, parameters).fetchall())
 
 
@@ -137,12 +150,7 @@ def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason
         if of is None or answers(verdict, of[0]):
             db.execute("DELETE FROM unverified WHERE digest = ?", (digest,))
             if of is not None:
-                marks = ", ".join("?" * (1 + len(_FIELDS)))
-                row = (digest, *(getattr(verdict, name) for name in _FIELDS))
-                db.execute(f"INSERT OR IGNORE INTO receipt (digest, {_COLUMNS}) VALUES ({marks})", row)
+                db.execute(_KEEP, (digest, *(getattr(verdict, field.name) for field in fields(verdict))))
             return
         verdict = Reason.STATEMENT_PLACE
-    db.execute(
-        "INSERT OR REPLACE INTO unverified SELECT ?, ?, ? WHERE (SELECT count(*) FROM unverified) < ?",
-        (digest, verdict.value, framed, MOST_UNVERIFIED),
-    )
+    db.execute(_KEEP_UNVERIFIED, (digest, verdict.value, framed, MOST_UNVERIFIED))

@@ -17,7 +17,7 @@ from tocsin.errors import AdapterError, ConfigError
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]
 
-_BUSY_S = 5.0
+_BUSY_S = 1.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # With a write-ahead log and FULL, a commit is on the disk when it returns; FULL with a rollback journal would not say
 # so of the journal's removal. EXCLUSIVE: two processes over one spool or one position would each do the other's work.

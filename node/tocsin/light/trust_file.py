@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class TrustFile:
-    """`view` is what holds now. A file that is bad, or older than what holds, changes nothing, and that is logged."""
+    """`current` is what holds now. A file that is bad, or older than what holds, changes nothing, and that is logged."""
 
     def __init__(self, path: Path) -> None:
         """No I/O."""
@@ -22,33 +22,25 @@ class TrustFile:
         self._read_at = (0, 0)
         self._view: TrustView | None = None
 
-    @property
-    def view(self) -> TrustView:
-        """The view that holds; call `open` first."""
-        if self._view is None:
-            raise TrustError("the trust view is not read yet", place=str(self._path))
-        return self._view
-
     def open(self) -> None:
         """Read the file. `TrustError` with the file as its place where it breaks a rule or cannot be read."""
         self._read_at = self._stamp()
         self._view = self._read()
 
-    def moved(self) -> bool:
-        """Whether another view holds since the last call: the file changed, and its version grew."""
+    def current(self) -> TrustView:
+        """The view that holds; another object than before where the file changed and its version grew."""
+        if self._view is None:
+            raise TrustError("the trust view is not read yet", place=str(self._path))
         try:
             stamp = self._stamp()
-            if stamp == self._read_at:
-                return False
-            self._read_at = stamp
-            fresh = self._read()
-            if fresh == self._view:
-                return False
-            self._view = replaces(self.view, fresh)
+            if stamp != self._read_at:
+                self._read_at = stamp
+                fresh = self._read()
+                if fresh != self._view:
+                    self._view = replaces(self._view, fresh)
         except TrustError as error:
             _LOG.warning("the trust view stays as it was: %s", error)
-            return False
-        return True
+        return self._view
 
     def _stamp(self) -> tuple[int, int]:
         try:

@@ -1,5 +1,6 @@
 """The store over SQLAlchemy: SQLite for one process and its command line, PostgreSQL for more."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -21,8 +22,6 @@ T = TypeVar("T")
 
 BUSY_S = 10
 """How long to wait for another writer before it is a `Conflict`; the command line's transactions are short."""
-POOL = 8
-"""Connections to PostgreSQL per process: for the tasks that seal and receive, not one per peer."""
 IDLE_S = 60
 """PostgreSQL undoes a transaction whose process stopped for so long in the middle of it."""
 
@@ -46,10 +45,10 @@ _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 class SqlStore:
     """`tocsin.flow.ports.Store` over `sqlite:////path/to/file` or `postgresql://user:password@host/name`.
 
-    Construct, `migrate` (or only `check`), `begin` as often as needed, `close`. One transaction is used by one task.
-    Over SQLite the transactions of one process wait for each other in order, so one inside another is a `Conflict`. A
-    block that is cancelled, or loses its server, *while it commits* is in doubt, like one whose process dies there:
-    whoever goes on reads the store again.
+    Construct, `migrate` (or only `check`), `begin` as often as needed, `close`. The transactions of one process wait
+    for each other, in order: one inside another ends as a `Conflict`, and inside a block nothing but the store is
+    waited for. One transaction is used by one task. A block that is cancelled, or loses its server, *while it commits*
+    is in doubt, like one whose process dies there: whoever goes on reads the store again.
     """
 
     def __init__(self, url: str) -> None:
@@ -144,12 +143,17 @@ def _public(url: URL) -> str:
     return f"{url.drivername}://{url.host or ''}{port}/{url.database}"
 
 
+def _engine(url: URL, **options: Any) -> AsyncEngine:
+    # One connection, whose pool is a fair queue. SQLite has one writer; and over PostgreSQL eight connections gave two
+    # serialisation failures for every commit, and half the commits a second, where the tables were small (measured).
+    queue = {"pool_size": 1, "max_overflow": 0, "pool_timeout": BUSY_S}
+    return create_async_engine(url, hide_parameters=True, **queue, **options)
+
+
 def _sqlite(url: URL) -> AsyncEngine:
-    # One connection: SQLite has one writer, and the pool is a fair queue.
-    opened = URL.create(
-        "sqlite+aiosqlite", database=f"file:{quote(url.database or '')}", query={"mode": "rw", "uri": "true"}
-    )
-    engine = create_async_engine(opened, pool_size=1, max_overflow=0, pool_timeout=BUSY_S, hide_parameters=True)
+    # mode=rw: only `migrate` makes a file.
+    query = {"mode": "rw", "uri": "true"}
+    engine = _engine(URL.create("sqlite+aiosqlite", database=f"file:{quote(url.database or '')}", query=query))
 
     def settings(connection: Any, _: object) -> None:
         connection.isolation_level = None  # the driver begins no transaction of its own
@@ -167,15 +171,10 @@ def _sqlite(url: URL) -> AsyncEngine:
 
 
 def _postgres(url: URL) -> AsyncEngine:
-    return create_async_engine(
-        url.set(drivername="postgresql+psycopg"),
-        isolation_level="SERIALIZABLE",
-        pool_size=POOL,
-        max_overflow=0,
-        pool_timeout=BUSY_S,
-        connect_args={name: value for name, value in _POSTGRES.items() if name not in url.query},
-        hide_parameters=True,
-    )
+    # A batch that fails is reported by `attempt`; psycopg's own "error ignored" about its pipeline adds nothing.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
+    settings = {name: value for name, value in _POSTGRES.items() if name not in url.query}
+    return _engine(url.set(drivername="postgresql+psycopg"), isolation_level="SERIALIZABLE", connect_args=settings)
 
 
 def _make(file: Path) -> None:

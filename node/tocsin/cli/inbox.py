@@ -1,0 +1,98 @@
+"""`tocsin inbox`, `tocsin list`: what waits for an officer, and what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tocsin.cli.node import at_the_desk, in_one
+from tocsin.cli.output import Id, Moment, command, now_ms, rows
+from tocsin.flow.opened import Opened
+from tocsin.flow.rows import Copy, Report, Submission
+from tocsin.report.texts import date_text
+from tocsin.wire.header import Tlp
+from tocsin.wire.keys import PartyKind
+
+if TYPE_CHECKING:
+    from tocsin.app import Desk
+    from tocsin.flow.ports import Tx
+
+Everything = Annotated[bool, typer.Option("--all", help="Also those that are issued already.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")]
+Origin = Annotated[str | None, typer.Option("--origin", help="Only reports of that party.")]
+Own = Annotated[bool, typer.Option("--own", help="Only the reports that this node issued.")]
+
+
+@command
+async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
+    """Show the labs' submissions that wait to be issued, oldest first."""
+    async with at_the_desk() as desk:
+
+        async def look(tx: Tx) -> list[dict[str, Any]]:
+            where = {} if everything else {"state": "NEW"}
+            found = await tx.find(Submission, where, order=("-received_ms",), limit=limit)
+            reports = await tx.get(Report, [(s.leaf,) for s in found])
+            shown = await _values(desk, tx, [s.leaf for s in found])
+            return [
+                {
+                    "leaf": Id(s.leaf),
+                    "lab": s.lab,
+                    "received": Moment(s.received_ms),
+                    "tlp": Tlp(reports[s.leaf,].tlp).name,
+                    "severity": shown.get(s.leaf, {}).get("severity"),
+                    "state": s.state,
+                    "report": Id(s.report) if s.report else "",
+                    "exercise": reports[s.leaf,].exercise,
+                    "title": shown.get(s.leaf, {}).get("title"),
+                }
+                for s in reversed(found)
+            ]
+
+        found = await in_one(desk.store, look)
+    columns = ["leaf", "lab", "received", "tlp", "severity", "title"]
+    rows(found, empty="nothing waits to be issued", columns=[*columns[:-1], "state", "title"] if everything else columns)
+
+
+@command
+async def list_reports(origin: Origin = None, own: Own = False, limit: Limit = 50) -> None:
+    """Show the reports that are held, oldest first; submissions are in `inbox`."""
+    async with at_the_desk() as desk:
+        wanted = desk.setting.node if own else origin
+
+        async def look(tx: Tx) -> list[dict[str, Any]]:
+            found = await tx.find(Report, {"origin": wanted} if wanted else {}, order=("-accepted_ms",))
+            labs = {p.id for p in desk.setting.trust.parties.values() if p.kind is PartyKind.LAB}
+            found = [r for r in found if wanted or r.origin not in labs][:limit]
+            shown = await _values(desk, tx, [r.leaf for r in found])
+            return [
+                {
+                    "leaf": Id(r.leaf),
+                    "incident": Id(r.incident),
+                    "origin": r.origin,
+                    "revision": r.revision,
+                    "stage": r.stage,
+                    "tlp": Tlp(r.tlp).name,
+                    "created": date_text(r.created_day),
+                    "accepted": Moment(r.accepted_ms),
+                    "exercise": r.exercise,
+                    "title": shown.get(r.leaf, {}).get("title", "(withheld)"),
+                }
+                for r in reversed(found)
+            ]
+
+        found = await in_one(desk.store, look)
+    rows(found, empty="no report is held", columns=["leaf", "origin", "stage", "tlp", "created", "title"])
+
+
+async def _values(desk: Desk, tx: Tx, leaves: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
+    """Per leaf, the disclosed values by field name, of all copies together."""
+    opened, now = Opened(), now_ms()
+    shown: dict[bytes, dict[str, Any]] = {}
+    for copy in await tx.find(Copy, {"leaf": list(leaves)}) if leaves else ():
+        verified = opened.open(copy, desk.setting, now)
+        if verified is not None:
+            names = verified.judged.schema.fields
+            shown.setdefault(copy.leaf, {}).update({names[i].name: v for i, v in verified.judged.values.items()})
+    return shown

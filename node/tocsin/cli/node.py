@@ -1,0 +1,97 @@
+"""What the commands of an operator and an officer share: the desk, one transaction, and ids as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from tocsin.cli.output import OPTIONS, SHORT, needing
+from tocsin.config import load
+from tocsin.errors import InputError
+from tocsin.flow.ports import Conflict, Store, Tx
+from tocsin.flow.rows import Report, Submission
+
+if TYPE_CHECKING:
+    from tocsin.app import Desk
+
+T = TypeVar("T")
+
+TRIES = 20
+"""A running node writes all the time; a command that loses against it so often is told so."""
+_LEAF_DIGITS = 64
+_SHOWN = 10
+
+
+@asynccontextmanager
+async def at_the_desk() -> AsyncIterator[Desk]:
+    """The node's setting and store, beside a running node or without one."""
+    with needing("node"):
+        from tocsin.app import desk  # noqa: PLC0415 - only a node has a database library; every other command starts sooner
+    async with desk(load(OPTIONS.config)) as opened:
+        yield opened
+
+
+async def in_one(store: Store, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """The result of `work` within one transaction, tried again where another one got in between."""
+    for _ in range(TRIES - 1):
+        try:
+            async with store.begin() as tx:
+                return await work(tx)
+        except Conflict:
+            continue
+    async with store.begin() as tx:
+        return await work(tx)
+
+
+async def find_report(tx: Tx, text: str) -> Report:
+    """The report that a prefix of its leaf or of its incident names; of an incident the newest revision.
+
+    `InputError` where none or several are meant, with the candidates.
+    """
+    prefix = _digits(text)
+    if len(prefix) == _LEAF_DIGITS:
+        found = list((await tx.get(Report, [(bytes.fromhex(prefix),)])).values())
+    else:
+        # The port knows no prefixes; a person asks seldom, and some ten thousand rows are read in a blink.
+        everything = await tx.find(Report, {})
+        found = [r for r in everything if r.leaf.hex().startswith(prefix) or r.incident.hex().startswith(prefix)]
+    if len({(r.origin, r.incident) for r in found}) == 1 and not any(r.leaf.hex().startswith(prefix) for r in found):
+        newest = max(r.revision for r in found)
+        found = [r for r in found if r.revision == newest]
+    lines = [
+        f"{r.leaf.hex()[: SHORT + 4]}  {r.origin} {r.stage} {r.revision}, incident {r.incident.hex()[:SHORT]}"
+        for r in found
+    ]
+    return _one(text, found, lines, "report", "`tocsin list` shows the reports that are held")
+
+
+async def find_submission(tx: Tx, text: str) -> Submission:
+    """The submission whose leaf begins so; `InputError` where none or several do."""
+    prefix = _digits(text)
+    found = [s for s in await tx.find(Submission, {}) if s.leaf.hex().startswith(prefix)]
+    lines = [f"{s.leaf.hex()[:SHORT + 4]}  from {s.lab}, {s.state}" for s in found]
+    return _one(text, found, lines, "submission", "`tocsin inbox` shows what waits")
+
+
+def by_prefix(text: str, items: Iterable[tuple[str, T]], what: str, remedy: str) -> T:
+    """The item whose id begins with `text`; `InputError` where none or several do."""
+    found = [(name, item) for name, item in items if name.startswith(text.lower())]
+    return _one(text, [item for _, item in found], [name[: SHORT + 4] for name, _ in found], what, remedy)
+
+
+def _digits(text: str) -> str:
+    prefix = text.strip().lower()
+    if not prefix or len(prefix) > _LEAF_DIGITS or any(c not in "0123456789abcdef" for c in prefix):
+        raise InputError(f"{text[:80]!r} is no id", remedy="An id is 1 to 64 hexadecimal digits, as the lists show it")
+    return prefix
+
+
+def _one(text: str, found: list[T], lines: list[str], what: str, remedy: str) -> T:
+    if not found:
+        raise InputError(f"no {what} begins with {text!r}", remedy=remedy)
+    if len(found) > 1:
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        listed = "".join(f"\n  {line}" for line in lines[:_SHOWN])
+        raise InputError(f"{len(found)} {what}s begin with {text!r}:{listed}{more}", remedy="Give more digits")
+    return found[0]

@@ -1,0 +1,103 @@
+"""What a decision depends on, read from the store: the same for a release and for an officer who asks beforehand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tocsin.flow.decide import UNREADABLE, WITHHELD, Incident, Question
+from tocsin.flow.ports import Tx
+from tocsin.flow.rows import Copy, Decided, Hold, Report, Withholding
+from tocsin.flow.setting import Setting, minute_up
+from tocsin.wire.header import Stage, Tlp
+from tocsin.wire.slots import mask_bits
+from tocsin.wire.verify import Verified
+
+
+@dataclass
+class Facts:
+    """Everything that the decisions of one batch depend on, read in seven queries."""
+
+    reports: dict[bytes, Report] = field(default_factory=dict)
+    copies: dict[bytes, list[Copy]] = field(default_factory=lambda: defaultdict(list))
+    decided: dict[tuple[str, bytes], list[Decided]] = field(default_factory=lambda: defaultdict(list))
+    holds: dict[tuple[bytes, int, str, str], Hold] = field(default_factory=dict)
+    _incident: dict[tuple[str, bytes], list[Report]] = field(default_factory=lambda: defaultdict(list))
+    _sent: set[tuple[str, str, bytes]] = field(default_factory=set)
+    _withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
+
+    @classmethod
+    async def load(cls, tx: Tx, about: Iterable[tuple[bytes, str]]) -> Facts:
+        """The facts about these reports (leaves), each for an audience."""
+        facts, pairs = cls(), list(about)
+        leaves = sorted({leaf for leaf, _ in pairs})
+        facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
+        incidents = sorted({r.incident for r in facts.reports.values()})
+        audiences = sorted({audience for _, audience in pairs})
+        for report in await tx.find(Report, {"incident": incidents}):
+            facts._incident[report.origin, report.incident].append(report)
+        for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
+            facts.copies[copy.leaf].append(copy)
+        for row in await tx.find(Decided, {"incident": incidents, "audience": audiences}):
+            facts.add(row)
+        for hold in await tx.find(Hold, {"leaf": leaves}):
+            facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold
+        for withheld in await tx.find(Withholding, {"leaf": leaves}):
+            facts._withheld[withheld.leaf, withheld.audience] = withheld
+        return facts
+
+    def add(self, row: Decided) -> None:
+        """Know of a decision that this batch itself has sealed."""
+        self.decided[row.audience, row.leaf].append(row)
+        self._sent.add((row.audience, row.origin, row.incident))
+
+    def question(self, setting: Setting, copy: Copy, verified: Verified, audience: str, now_ms: int) -> Question:
+        """What is asked of `decide`: this copy of a report, for that audience, now."""
+        report, minute = self.reports[copy.leaf], minute_up(now_ms)
+        policy = setting.policy_in_force(report.schema, minute)
+        answered = {
+            (hold.rule, hold.audience): hold.state == "APPROVED"
+            for hold in self.holds.values()
+            if policy is not None
+            and (hold.leaf, hold.policy_version) == (report.leaf, policy.version)
+            and hold.state != "OPEN"
+        }
+        n = verified.envelope.n
+        officer = {row.audience: mask_bits(row.slots, n) for row in self._withheld.values() if row.leaf == report.leaf}
+        return Question(
+            policy=policy,
+            node=setting.node,
+            audience=audience,
+            parties=setting.parties(),
+            header=verified.header,
+            schema=verified.judged.schema,
+            slots=slot_states(verified),
+            chain=verified.hops,
+            prev=verified.chain or verified.leaf,
+            incident=self._state(report, audience),
+            now_minute=minute,
+            first_accepted_minute=minute_up(copy.accepted_ms),
+            approvals=answered,
+            officer_withheld=officer.get(audience, 0),
+            officer_withheld_elsewhere=officer,
+        )
+
+    def _state(self, report: Report, audience: str) -> Incident:
+        """Design 3: the newest word binds the older ones; retraction; fork; whom a correction is owed."""
+        held = self._incident[report.origin, report.incident]
+        newest = max(r.revision for r in held)
+        return Incident(
+            latest_tlp=max(Tlp(r.tlp) for r in held if r.revision == newest),
+            sent=(audience, report.origin, report.incident) in self._sent,
+            retracted=any(r.stage == Stage.RETRACTION and r.leaf != report.leaf for r in held),
+            forked=any(r.revision == report.revision and r.leaf != report.leaf for r in held),
+        )
+
+
+def slot_states(verified: Verified) -> tuple[object, ...]:
+    """Per slot: its value, None for a disclosed null, WITHHELD or UNREADABLE."""
+    judged = verified.judged
+    return tuple(
+        UNREADABLE if i in judged.unreadable else judged.values.get(i, WITHHELD) for i in range(verified.envelope.n)
+    )

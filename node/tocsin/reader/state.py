@@ -1,0 +1,188 @@
+"""What a reader remembers in its file: the place, the stream, what it holds, what it noted, what it refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+
+from tocsin.flow.ports import Record
+from tocsin.wire.header import Header
+from tocsin.wire.reasons import RETRIABLE, Note, Reason, Rejected
+from tocsin.wire.statement import StreamHead
+from tocsin.wire.stream import StreamState
+
+KEPT_VALUES = 1_000
+"""Rejected records whose bytes are kept; of more only place, hash and reason: the topic is read again for them."""
+NOT_YET_MS = 7 * 86_400_000
+"""A record from the future is tried again for at most 7 days (protocol section 6)."""
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER, stream TEXT NOT NULL)",
+    "INSERT OR IGNORE INTO place VALUES (1, NULL, '')",
+    """CREATE TABLE IF NOT EXISTS held (
+        leaf BLOB NOT NULL, chain BLOB NOT NULL, origin TEXT NOT NULL, incident BLOB NOT NULL,
+        revision INTEGER NOT NULL, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (leaf, chain))""",
+    "CREATE INDEX IF NOT EXISTS held_incident ON held (origin, incident)",
+    """CREATE TABLE IF NOT EXISTS head (
+        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL, order_shown INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL, framed BLOB NOT NULL, PRIMARY KEY (epoch, seq, head))""",
+    "CREATE TABLE IF NOT EXISTS note (seq INTEGER PRIMARY KEY, note TEXT NOT NULL, subject TEXT, at_ms INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS quarantine (
+        seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, offset INTEGER NOT NULL, headers TEXT NOT NULL,
+        reason TEXT NOT NULL, accused TEXT NOT NULL, size INTEGER NOT NULL, value BLOB, at_ms INTEGER NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
+)
+
+
+_QUARANTINE = """
+    INSERT OR IGNORE INTO quarantine (digest, offset, headers, reason, accused, size, value, at_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A note as it was recorded: about a report's leaf, or a head as epoch/seq, in hex and text; ms since 1970."""
+
+    note: Note
+    subject: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record in quarantine. `value` is None beyond the number of records whose bytes are kept."""
+
+    reason: Reason
+    accused: str
+    offset: int
+    digest: bytes
+    size: int
+    value: bytes | None
+    at_ms: int
+
+
+class Place:
+    """Where the reader is: kept in memory between commits, read from the file at the start and after anything undone."""
+
+    def __init__(self, db: sqlite3.Connection, releaser: str, audience: str) -> None:
+        """Read from the file."""
+        following, stream = db.execute("SELECT next, stream FROM place").fetchone()
+        self.next: int | None = following
+        self.stream = StreamState.from_json(stream, releaser, audience)
+        self.counts: Counter[str] = Counter(dict(db.execute("SELECT name, n FROM tally")))
+        self.head_ms: int | None = db.execute("SELECT max(time_ms) FROM head").fetchone()[0]
+
+    def save(self, db: sqlite3.Connection) -> None:
+        """Write into the open transaction."""
+        db.execute("UPDATE place SET next = ?, stream = ?", (self.next, self.stream.to_json()))
+        db.executemany("INSERT OR REPLACE INTO tally VALUES (?, ?)", self.counts.items())
+
+
+def holds_leaf(db: sqlite3.Connection, leaf: bytes) -> bool:
+    """Whether a report of that leaf was shown or dropped before."""
+    return db.execute("SELECT 1 FROM held WHERE leaf = ?", (leaf,)).fetchone() is not None
+
+
+def holds(db: sqlite3.Connection, leaf: bytes, chain: bytes) -> bool:
+    """Whether that very copy was."""
+    return db.execute("SELECT 1 FROM held WHERE leaf = ? AND chain = ?", (leaf, chain)).fetchone() is not None
+
+
+def hold(db: sqlite3.Connection, leaf: bytes, chain: bytes, header: Header, now_ms: int) -> None:
+    """From now on this copy is a repeat."""
+    row = (leaf, chain, header.origin, header.incident, header.revision, header.stage.value, now_ms)
+    db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def revisions(db: sqlite3.Connection, header: Header) -> dict[bytes, tuple[int, str]]:
+    """Revision and stage, by leaf, of every report of the same incident that is held."""
+    found = db.execute(
+        "SELECT leaf, revision, stage FROM held WHERE origin = ? AND incident = ?", (header.origin, header.incident)
+    )
+    return {leaf: (revision, stage) for leaf, revision, stage in found}
+
+
+def show_head(db: sqlite3.Connection, head: StreamHead, framed: bytes) -> bytes | None:
+    """Keep a valid head, as evidence; returns the one that was shown first for its (epoch, seq), if any was."""
+    first = db.execute(
+        "SELECT head FROM head WHERE epoch = ? AND seq = ? ORDER BY order_shown", (head.epoch, head.seq)
+    ).fetchone()
+    db.execute(
+        """INSERT INTO head VALUES (?, ?, ?, (SELECT count(*) FROM head WHERE epoch = ? AND seq = ?), ?, ?)
+        ON CONFLICT (epoch, seq, head) DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)""",
+        (head.epoch, head.seq, head.head, head.epoch, head.seq, head.time_ms, framed),
+    )
+    return bytes(first[0]) if first else None
+
+
+def note(db: sqlite3.Connection, notes: list[Note], subject: str, now_ms: int) -> None:
+    """Record notes about one subject."""
+    rows = [(one.value, subject, now_ms) for one in notes]
+    db.executemany("INSERT INTO note (note, subject, at_ms) VALUES (?, ?, ?)", rows)
+
+
+def noted(db: sqlite3.Connection) -> list[Noted]:
+    """Every note, oldest first."""
+    return [
+        Noted(Note(one), subject, at_ms)
+        for one, subject, at_ms in db.execute("SELECT note, subject, at_ms FROM note ORDER BY seq")
+    ]
+
+
+def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms: int) -> None:
+    """Keep a rejected record; the same bytes again change nothing."""
+    kept = db.execute("SELECT count(*) FROM quarantine WHERE value IS NOT NULL").fetchone()[0]
+    row = (
+        hashlib.sha256(record.value).digest(),
+        record.offset,
+        json.dumps([[name, value.hex()] for name, value in record.headers[:16]]),
+        verdict.reason.value,
+        verdict.accused,
+        len(record.value),
+        record.value if kept < KEPT_VALUES else None,
+        now_ms,
+    )
+    db.execute(_QUARANTINE, row)
+
+
+def refused(db: sqlite3.Connection) -> list[Refused]:
+    """The quarantine, oldest first."""
+    rows = db.execute("SELECT reason, accused, offset, digest, size, value, at_ms FROM quarantine ORDER BY seq")
+    return [Refused(Reason(reason), *rest) for reason, *rest in rows]
+
+
+def retriable(db: sqlite3.Connection, now_ms: int, *, moved: bool) -> list[int]:
+    """Rows to try again, in stream order: all that trust may change where it `moved`, else only what was too early."""
+    reasons = sorted(RETRIABLE) if moved else [Reason.NOT_YET_VALID]
+    rows = db.execute("SELECT seq, reason, at_ms FROM quarantine WHERE value IS NOT NULL ORDER BY offset, seq")
+    return [
+        seq
+        for seq, reason, at_ms in rows
+        if reason in reasons and (reason != Reason.NOT_YET_VALID or now_ms - at_ms <= NOT_YET_MS)
+    ]
+
+
+def forget_valueless(db: sqlite3.Connection) -> int | None:
+    """Where to read the topic again for records that may verify now and whose bytes were not kept; None for none."""
+    rows = db.execute("SELECT seq, offset, reason FROM quarantine WHERE value IS NULL").fetchall()
+    again = [(seq, offset) for seq, offset, reason in rows if reason in RETRIABLE]
+    db.executemany("DELETE FROM quarantine WHERE seq = ?", [(seq,) for seq, _ in again])
+    return min((offset for _, offset in again), default=None)
+
+
+def resting(db: sqlite3.Connection, seq: int) -> bytes:
+    """The bytes of a record in quarantine, as they arrived."""
+    return bytes(db.execute("SELECT value FROM quarantine WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def release_from_quarantine(db: sqlite3.Connection, seq: int) -> None:
+    """It verified after all."""
+    db.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
+
+
+def still_refused(db: sqlite3.Connection, seq: int, verdict: Rejected) -> None:
+    """It was tried again; the reason may be another now."""
+    db.execute("UPDATE quarantine SET reason = ?, accused = ? WHERE seq = ?", (verdict.reason, verdict.accused, seq))

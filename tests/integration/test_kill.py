@@ -1,0 +1,157 @@
+"""Killed at random moments under load, nothing is lost, seen twice or out of order; an independent check counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.crash.world import submission
+from tests.federation.nodes import NodeProcess, wait_until
+from tests.integration.checker import count
+from tocsin.flow.ports import Outbound, WriteFailed
+from tocsin.kafka.connection import Connection
+from tocsin.kafka.write import TopicWriter
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+RULE = '[[issue]]\nlab = "frontier"\nmax_severity = 7\ntlp = "CLEAR"\n'
+STREAMS = [("gb", "jp"), ("gb", "ke"), ("jp", "public")]
+
+
+@contextmanager
+def federation(folder, kafka, store=""):
+    """gb and jp as processes over one cluster; topics are made by the nodes themselves."""
+    brokers = {"gb": kafka.bootstrap, "jp": kafka.bootstrap}
+    nodes = {name: NodeProcess(folder / name, name, brokers, extra=RULE if name == "gb" else "") for name in brokers}
+    try:
+        for node in nodes.values():
+            node.start()
+        wait_until(lambda: all(node.ready() for node in nodes.values()), "both nodes ready")
+        yield nodes
+    finally:
+        for node in nodes.values():
+            if node.process is not None:
+                node.kill()
+
+
+class Lab:
+    """A lab that submits at a steady pace from a thread, and again whatever was in doubt, same bytes."""
+
+    def __init__(self, bootstrap, reports, pause_s):
+        self.bootstrap, self.reports, self.pause_s = bootstrap, reports, pause_s
+        self.sent = 0
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+
+    async def _run(self):
+        writer = TopicWriter(Connection(bootstrap=self.bootstrap))
+        while self.sent < self.reports:
+            values = {"title": f"report {self.sent}", "severity": self.sent % 8, "severity_assessed_by": "frontier"}
+            framed = submission(values, time.time_ns() // 1_000_000, os.urandom)
+            while True:
+                try:
+                    await writer.write([Outbound("tocsin.gb.in.frontier", b"", framed, ())])
+                    break
+                except WriteFailed:
+                    await writer.close()
+                    await asyncio.sleep(0.2)
+                    writer = TopicWriter(Connection(bootstrap=self.bootstrap))
+            self.sent += 1
+            await asyncio.sleep(self.pause_s)
+        await writer.close()
+
+    def done(self):
+        return not self._thread.is_alive()
+
+
+def totals(kafka, reports):
+    now_ms = time.time_ns() // 1_000_000
+    return {stream: count(kafka.bootstrap, *stream, now_ms, reports) for stream in STREAMS}
+
+
+def arrived(kafka, reports):
+    """Whether every stream has so many reports and a head after the last of them."""
+    for total in totals(kafka, reports).values():
+        if total.lost or total.open:
+            return False
+    return True
+
+
+def check(kafka, reports):
+    wait_until(lambda: arrived(kafka, reports), f"{reports} reports in every stream", 180)
+    for stream, total in totals(kafka, reports).items():
+        assert (total.lost, total.twice, total.disordered, total.open) == (0, 0, 0, []), (stream, total)
+        assert len(total.epochs) == 1, stream
+        assert set(total.notes) <= {"GAP", "HEALED", "MISMATCH"}, (stream, total.notes)
+
+
+def test_nodes_killed_at_random_moments(kafka, tmp_path):
+    """SIGKILL of a node at random moments under load (20 times; 8 in the short version)."""
+    kills = 20 if os.environ.get("TOCSIN_CAMPAIGN") else 8
+    dice = random.Random(7)
+    with federation(tmp_path, kafka) as nodes:
+        lab = Lab(kafka.bootstrap, reports=40 * kills, pause_s=0.02)
+        for _ in range(kills):
+            time.sleep(dice.uniform(0.3, 3.0))  # a random moment is what is tested; nothing waits for it
+            node = nodes[dice.choice(["gb", "jp"])]
+            node.kill()
+            node.start()
+        wait_until(lab.done, "the lab has submitted everything", 300)
+        wait_until(lambda: all(node.ready() for node in nodes.values()), "both nodes ready again")
+        check(kafka, lab.sent)
+
+
+def test_the_broker_killed(tmp_path, kafka):
+    """SIGKILL of the broker under load (5 times; 2 in the short version): everything acknowledged is there."""
+    from tests.integration.conftest import _started  # noqa: PLC0415
+
+    own = _started(tmp_path / "kafka")
+    kills = 5 if os.environ.get("TOCSIN_CAMPAIGN") else 2
+    dice = random.Random(11)
+    try:
+        with federation(tmp_path, own):
+            lab = Lab(own.bootstrap, reports=60 * kills, pause_s=0.02)
+            for _ in range(kills):
+                time.sleep(dice.uniform(1.0, 3.0))  # as above
+                own.kill()
+                own.start()
+            wait_until(lab.done, "the lab has submitted everything", 300)
+            check(own, lab.sent)
+    finally:
+        own.stop()
+
+
+def test_a_store_restored_from_an_older_backup(tmp_path):
+    """A node whose store is an older backup reads its own streams back and signs no second head."""
+    from tests.integration.conftest import _started  # noqa: PLC0415
+
+    own = _started(tmp_path / "kafka")
+    try:
+        with federation(tmp_path, own) as nodes:
+            first = Lab(own.bootstrap, reports=30, pause_s=0)
+            wait_until(first.done, "the lab is done")
+            check(own, 30)
+            for node in nodes.values():
+                node.stop()
+                shutil.copytree(node.folder / "data", node.folder / "backup")
+                node.start()
+            second = Lab(own.bootstrap, reports=30, pause_s=0)
+            wait_until(second.done, "the lab is done again")
+            check(own, 60)
+            for node in nodes.values():
+                node.kill()
+                shutil.rmtree(node.folder / "data")
+                shutil.copytree(node.folder / "backup", node.folder / "data")
+                node.start()
+            third = Lab(own.bootstrap, reports=30, pause_s=0)
+            wait_until(third.done, "the lab is done a third time")
+            check(own, 90)
+            assert any('"found": "AHEAD"' in line for line in nodes["gb"].log().splitlines())
+    finally:
+        own.stop()
