@@ -231,7 +231,10 @@ class App:
     def readiness(self) -> Readiness:
         """Ready where every stream is recovered and the cluster keeps what is sealed."""
         state = self.loops.state
-        return Readiness(state.value, () if state is State.READY else (f"the node is {state.value}",))
+        reasons = [f"{task}: {thing}" for task, thing in sorted(self.loops.troubles.items())]
+        if state is not State.READY:
+            reasons.insert(0, f"the node is {state.value}")
+        return Readiness(state.value, tuple(reasons))
 
     def _sources(self) -> list[tuple[Inlet, Callable[[], TopicReader]]]:
         node, found = self.config.node.id, []

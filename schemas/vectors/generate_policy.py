@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from schemas.vectors.policy_hops import hops
+from schemas.vectors.policy_conditions import conditional
 from schemas.vectors.policy_language import language
 from schemas.vectors.policy_meaning import meaning
+from schemas.vectors.policy_sent import sent
+from schemas.vectors.policy_stops import stopped
+from schemas.vectors.policy_told import told
 
 HERE = Path(__file__).parent / "policy"
 
@@ -19,7 +22,7 @@ HERE = Path(__file__).parent / "policy"
 def vectors() -> dict[str, str]:
     """The text of every vector by its file name."""
     made: dict[str, str] = {}
-    for source in (language(), meaning(), hops()):
+    for source in (language(), meaning(), conditional(), stopped(), sent(), told()):
         for name, vector in source:
             if f"{name}.json" in made:
                 raise ValueError(f"two vectors are named {name}")

@@ -139,14 +139,22 @@ def condition(draw: Draw, grant: bool) -> tuple[str, Any]:
     return key, draw.some(LABELS[key], 1, 5)
 
 
-def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str]) -> list[str]:
-    """One [[rule]] as lines of TOML; what it tests it mostly reveals, or else it would be refused."""
-    grant, blunt = not draw.once_in(3), draw.once_in(8)
+def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str], apart: bool) -> list[str]:
+    """One [[rule]] as lines of TOML; what it tests it mostly reveals, or else it would be refused.
+
+    `apart`: what is for groups gives or takes everything, and may so test without telling.
+    """
+    grant, blunt = not draw.once_in(3), apart and draw.once_in(2)
+    groups = [name for name in audiences if AUDIENCES[name] in ("COMMUNITY", "PUBLIC")]
     to = draw.one([["*"], draw.some([*audiences, "network"], 1, 3)])
     wide = draw.one([["*"], ["@harm"], ["@identity", "@harm"], ["@technical", "@people", "band"]])
-    if blunt:  # to groups, everything: such a rule may test without telling so
-        to, wide = [draw.one(["community-ai", "public"])], ["*"]
-    names = wide if blunt or draw.once_in(2) else draw.some([*NAMES, *late], 1, 5)
+    if apart:
+        to = (
+            draw.some(groups, 1, 2)
+            if blunt
+            else draw.some([name for name in audiences if name not in groups], 1, 3) or ["*"]
+        )
+    names = ["*"] if blunt else wide if draw.once_in(2) else draw.some([*NAMES, *late], 1, 5)
     when = dict(condition(draw, grant) for _ in range(draw.one([0, 1, 1, 2])))
     lines = ["[[rule]]", f'id = "{rule_id}"', f"to = {json.dumps(to)}"]
     lines.append(f"{'disclose' if grant else 'withhold'} = {json.dumps(names)}")
@@ -171,7 +179,7 @@ def policy(draw: Draw, audiences: list[str]) -> str:
     lines = ['policy = "gb"', f"version = {draw.one([1, 3, 64, 9000])}", f'schema = "{schema}"']
     lines += ['jurisdiction = "GB"', f"effective_from = {day}"]
     for name in audiences:
-        lines += [f"[audience.{name}]", f'kind = "{AUDIENCES[name]}"']
+        lines += [f"[audience.{name}]", f'kind = "{"BODY" if name == "ke" and draw.once_in(9) else AUDIENCES[name]}"']
         lines += ["accepts_exercises = true"] if draw.once_in(2) else []
     lines += ["[sets]", f"network = {json.dumps(draw.some(audiences, 1, 2))}", "[onward]"]
     for kind in draw.some(KINDS, 0, 2):
@@ -179,8 +187,9 @@ def policy(draw: Draw, audiences: list[str]) -> str:
     if draw.once_in(2):
         lines += ["[[rule]]", 'id = "base"', 'to = ["*"]', 'disclose = ["*"]']
         lines += [f'after = "{draw.one(["PT9H", "P1D"])}"'] if draw.once_in(3) else []
+    apart = draw.once_in(5)
     for rule_id in draw.some(RULE_IDS, 1, 7):
-        lines += rule(draw, rule_id, audiences, late)
+        lines += rule(draw, rule_id, audiences, late, apart)
     return "\n".join(lines) + "\n"
 
 

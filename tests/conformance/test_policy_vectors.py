@@ -3,8 +3,8 @@
 import json
 
 import pytest
-
 from schemas.vectors import generate_policy
+
 from tocsin.flow.vector import run_policy_vector
 from tocsin.policy.invariants import Why
 

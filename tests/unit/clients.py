@@ -14,17 +14,17 @@ from tocsin.wire.keys import KeyUse
 REPORT = {"title": "Agent deleted a production database", "severity": 2, "severity_assessed_by": "frontier"}
 
 
-def enrol(folder, bootstrap="127.0.0.1:9092"):
-    """The lab's files: keys, trust view, lab.toml; returns the latter."""
+def enrol(folder, bootstrap="127.0.0.1:9092", lab="frontier"):
+    """The lab's files: keys, trust view, lab.toml; returns the latter. Whatever its name, its keys are frontier's."""
     for use in (KeyUse.EVENT, KeyUse.RELAY):
         private = Ed25519PrivateKey.from_private_bytes(seeded(f"frontier/{use}"))
         path = folder / f"{use}.pem"
         path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         path.chmod(0o600)
-    write_trust(folder)
+    write_trust(folder, lab=lab)
     path = folder / "lab.toml"
     path.write_text(
-        f'[lab]\nid = "frontier"\n[node]\nid = "gb"\n[keys]\nevent = "event.pem"\nrelay = "relay.pem"\n'
+        f'[lab]\nid = "{lab}"\n[node]\nid = "gb"\n[keys]\nevent = "event.pem"\nrelay = "relay.pem"\n'
         f'[trust]\nfile = "trust.json"\n[kafka]\nbootstrap = "{bootstrap}"\n'
     )
     return path
@@ -41,12 +41,14 @@ def subscribe(folder, bootstrap="127.0.0.1:9092", audience="jp", more=""):
     return path
 
 
-def write_trust(folder, version=1, without=(), **changed):
+def write_trust(folder, version=1, without=(), lab="frontier", **changed):
     """The trust view of the federation, of that version, without the keys of some parties; a new file each time."""
     document = trust_document(**changed) | {"version": version}
     for party in document["parties"]:
         if party["party"] in without:
             party["keys"] = []
+        if party["kind"] == "LAB":
+            party["party"] = lab
     fresh = folder / "trust.json.new"
     fresh.write_text(json.dumps(document))
     fresh.rename(folder / "trust.json")

@@ -5,7 +5,7 @@ import dataclasses
 import json
 
 import pytest
-from tests.crash.world import ROUTES, SCHEMA, SIGNER, START_MS, World, sign, trust_document, wanted
+from tests.crash.world import SCHEMA, SIGNER, START_MS, World, sign, trust_document
 from tests.unit.clients import in_memory, indented, subscribe, write_trust
 
 import tocsin.reader
@@ -130,12 +130,16 @@ async def test_each_report_is_shown_once_in_order_also_over_restarts_and_repeats
 async def test_a_report_counts_as_handled_when_the_next_is_asked_for_or_the_block_ends_well(client, world):
     leaves = await publish(world, "a", "b", "c", "d")
     shown = []
-    with pytest.raises(ZeroDivisionError):
+
+    async def fails_at_the_second():
         async with client() as subscriber:
             async for seen in subscriber:
                 shown.append(seen.leaf)
                 if len(shown) == 2:
                     raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails_at_the_second()
     async with client() as subscriber:
         async for seen in subscriber:
             shown.append(seen.leaf)
@@ -215,13 +219,13 @@ async def publish_while_down(world, gb):
 async def test_nothing_bad_stops_it_and_everything_refused_is_kept_with_its_reason(client, world, gb):
     leaves = await publish(world, "a", "b")
     first, second = envelopes(gb.broker)
-    for_ke = [r for r in gb.broker.records(topics.stream("gb", "ke")) if not is_statement(r.value)][0]
+    for_ke = next(r for r in gb.broker.records(topics.stream("gb", "ke")) if not is_statement(r.value))
     head = next(record for record in gb.broker.records(OUT) if is_statement(record.value))
     bad = {
         b"": Reason.FRAMING,
         b"\xc3\x01" + bytes(300): Reason.FRAMING,
         b"x" * 262_145: Reason.SIZE,
-        first.value[:-70] + bytes([first.value[-70] ^ 1]) + first.value[-69:]: Reason.HOP_SIGNATURE_INVALID,
+        first.value[:-10] + bytes([first.value[-10] ^ 1]) + first.value[-9:]: Reason.HOP_SIGNATURE_INVALID,
         for_ke.value: Reason.STREAM_SOURCE,
         head.value[:-1] + bytes([head.value[-1] ^ 1]): Reason.STATEMENT_SIGNATURE,
         first.value[:-1]: Reason.ENVELOPE_MALFORMED,
@@ -265,7 +269,6 @@ async def test_what_trust_did_not_know_yet_is_shown_when_it_does_also_where_the_
     monkeypatch.setattr(state, "KEPT_VALUES", kept_values)
     leaves = await publish(world, "a", "b", "c")
     path = subscribe(tmp_path)
-    write_trust(tmp_path, version=1, gb_event={"not_after_ms": 1}, gb_relay={"public_hex": "00" * 31 + "01"})
     document = trust_document()
     document["parties"][0]["keys"] = document["parties"][0]["keys"][1:]  # gb's relay key alone
     path.with_name("trust.json").write_text(json.dumps(document))
@@ -290,7 +293,6 @@ async def test_a_record_from_the_future_is_shown_when_its_time_has_come(client, 
 
 
 async def test_drills_and_reports_are_never_mixed(client, world, gb, tmp_path):
-    gb.policies = (dataclasses.replace(gb.policies[0]),)
     (leaf,) = await publish(world, "a report")
     drill = exercise_of(envelopes(gb.broker)[0].value)
     gb.broker.append(Outbound(OUT, b"", drill, ()))
@@ -342,9 +344,6 @@ async def test_another_chain_of_a_report_is_shown_again_once(client, world, gb):
 
 async def test_two_heads_for_one_seq_are_a_fork_and_both_are_kept(client, world, gb):
     await publish(world, "a")
-    other = World(nodes=("gb",))
-    other.entropy = lambda n: b"\5" * n
-    await publish(other, "b")
     gb.broker.append(forked_head(gb, 1, b"\1" * 32))
     gb.broker.append(forked_head(gb, 1, b"\1" * 32))
     async with client() as subscriber:
@@ -373,9 +372,7 @@ async def test_a_place_that_the_topic_no_longer_has_is_a_gap_and_not_the_end(cli
     gb.broker.cut(OUT, len(gb.broker.records(OUT)) - 2)  # retention took b
     async with client() as subscriber:
         assert [seen.leaf for seen in await read(subscriber)] == leaves[1:]
-        assert [(gap.first, gap.last) for gap in subscriber.health().open] == [(2, 3)] or [
-            (gap.first, gap.last) for gap in subscriber.health().open
-        ] == [(2, 2)]
+        assert [(gap.first, gap.last) for gap in subscriber.health().open] == [(2, 3)]
 
 
 async def test_a_state_file_has_one_client(client):
@@ -389,10 +386,11 @@ async def test_after_a_failure_of_the_state_file_it_goes_on_where_the_file_says(
     leaves = await publish(world, "a", "b")
     async with client() as subscriber:
         assert (await anext(subscriber)).leaf == leaves[0]
-        await subscriber._file.run(lambda db: db.execute("PRAGMA query_only = 1"))
+        file = subscriber._file
+        await file._in_thread(lambda: file._opened.execute("PRAGMA query_only = 1"))
         with pytest.raises(AdapterError, match="the file cannot be used"):
             await anext(subscriber)
-        await subscriber._file.run(lambda db: db.execute("PRAGMA query_only = 0"))
+        await file._in_thread(lambda: file._opened.execute("PRAGMA query_only = 0"))
         assert [(await anext(subscriber)).leaf for _ in range(2)] == leaves
 
 

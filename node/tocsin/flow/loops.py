@@ -130,6 +130,8 @@ class Loops:
         self._read_back: set[str] = set()
         self._moved = True
         self.state = State.STARTING
+        self.troubles: dict[str, str] = {}
+        """What failed at its last try, by task: why the node is not ready."""
 
     def setting_moved(self) -> None:
         """Trust, schemas or policies changed: what rested may now be accepted, what is decided may change."""
@@ -254,8 +256,7 @@ class Loops:
         parts = self._parts
         while True:
             setting = parts.setting()
-            for audience in sorted(setting.audiences()):
-                await self._keep_stream(setting, audience)
+            await asyncio.gather(*(self._keep_stream(setting, audience) for audience in sorted(setting.audiences())))
             if setting.audiences() <= self._recovered and self.state is not State.STOPPED_BY_CLOCK:
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_policies_moved)
@@ -365,17 +366,24 @@ class Loops:
     async def _guard(self, task: str, act: Callable[[], Awaitable[T]]) -> T | None:
         """Run one step; an `AdapterError` is reported and rested upon, a bug ends the process."""
         try:
-            return await act()
+            done = await act()
         except Conflict:
             return None
         except StoreBehind as behind:
             self._recovered.clear()
             self._become(State.RECOVERING)
-            self._parts.watch.fault(task, behind, 1.0)
+            self._trouble(task, behind)
         except AdapterError as fault:
-            self._parts.watch.fault(task, fault, 1.0)
+            self._trouble(task, fault)
+        else:
+            self.troubles.pop(task, None)
+            return done
         await asyncio.sleep(1.0)
         return None
+
+    def _trouble(self, task: str, fault: AdapterError) -> None:
+        self.troubles[task] = fault.thing
+        self._parts.watch.fault(task, fault, 1.0)
 
 
 async def _wait(event: asyncio.Event, at_most_s: float) -> None:

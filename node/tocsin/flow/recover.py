@@ -169,7 +169,8 @@ class Recover:
                 await reader.open(None)
                 first, end = await reader.position(), await reader.end()
                 start = max(first, end - window)
-                await reader.open(start)
+                if start > first:
+                    await reader.open(start)
                 while await reader.position() < end:
                     for record in await reader.fetch(500, FETCH_S):
                         take(record)

@@ -65,7 +65,8 @@ class PrivateDatabase:
 
     async def _in_thread(self, act: Callable[[], R]) -> R:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+            # Shielded: what waits for its turn is done although its caller is cancelled, or a commit could be left out.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, act))
         except sqlite3.Error as error:
             remedy = "Look at the disk: is it full, or the file damaged?"
             raise AdapterError(f"the file cannot be used ({error})", place=str(self.path), remedy=remedy) from error

@@ -61,7 +61,7 @@ def schema_of(text: bytes | str) -> str | None:
     """The id of the schema that a text names, to look it up; None where the text says none."""
     try:
         named = tomllib.loads(text if isinstance(text, str) else text.decode()).get("schema")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no TOML, no UTF-8, a number of thousands of digits, nesting
         return None
     return named if isinstance(named, str) else None
 
@@ -77,7 +77,7 @@ def _read(text: bytes | str, schema: Schema | None) -> tuple[Policy | None, list
         return None, [Problem(1, 1, "the text is not UTF-8")]
     except RecursionError:
         return None, [Problem(1, 1, "the text is nested too deeply")]
-    except (tomllib.TOMLDecodeError, ValueError) as fault:  # ValueError: a number of thousands of digits
+    except ValueError as fault:  # no TOML, or a number of thousands of digits
         place = _TOML_PLACE.search(str(fault))
         line, column = (int(place[1]), int(place[2])) if place and place[1] else (len(decoded.splitlines()) or 1, 1)
         return None, [Problem(line, column, _TOML_PLACE.sub("", str(fault)))]
@@ -167,7 +167,7 @@ class _Reader:
         table = self._problems.table(path, body, ("kind", "accepts_exercises"))
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in AudienceKind.__members__:
-            self._problems.add((*path, "kind"), f"audience {name} has no kind", "Kinds: " + ", ".join(AudienceKind))
+            self._problems.add((*path, "kind"), f"{kind!r} is no kind of audience", "Kinds: " + ", ".join(AudienceKind))
             kind = "MEMBER"
         elif not _is_audience_of(AudienceKind(kind), name):
             self._problems.add(

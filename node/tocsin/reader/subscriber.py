@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tocsin.errors import AdapterError
 from tocsin.flow import topics
@@ -24,6 +25,8 @@ from tocsin.reader.seen import Seen
 from tocsin.reader.take import Intake, Taken
 from tocsin.wire.keys import TrustView
 from tocsin.wire.reasons import Note
+
+R = TypeVar("R")
 
 BATCH = 200
 POLL_S = 1.0
@@ -81,6 +84,7 @@ class Subscriber:
         except BaseException:
             await self._file.close()
             raise
+        self._sound = True
         return self
 
     async def __aexit__(
@@ -149,19 +153,25 @@ class Subscriber:
 
     async def notes(self) -> list[state.Noted]:
         """Every note that was recorded (GAP, HEALED, FORK and so on), oldest first."""
-        return await self._file.run(state.noted, commit=False)
+        return await self._ask(state.noted)
 
     async def quarantine(self) -> list[state.Refused]:
         """Every record that was refused and still is, oldest first."""
-        return await self._file.run(state.refused, commit=False)
+        return await self._ask(state.refused)
+
+    async def _ask(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        try:
+            return await self._file.run(work, commit=False)
+        except AdapterError:
+            self._sound = False  # what was shown and not yet handled is undone with it
+            raise
 
     async def _next(self) -> Seen | None:
         """The next report, out of quarantine or fetched; None where one look at the topic brought none."""
         # 1. Asking for the next one is the word that the last one was handled.
-        if self._sound:
-            await self._commit()
-        else:
-            await self._resume()
+        sound, self._sound = self._sound, False
+        await (self._commit() if sound else self._resume())
+        self._sound = True
         # 2. More, where there is no more.
         if not self._again and not self._fetched:
             await self._look()
@@ -221,7 +231,6 @@ class Subscriber:
         self._dirty = False
         self._tried_by = None
         await self._find_retriable()
-        self._sound = True
 
     async def _commit(self) -> None:
         if self._dirty:

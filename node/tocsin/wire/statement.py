@@ -10,7 +10,23 @@ from tocsin.wire.avro import Codec, Malformed, frame, unframe
 from tocsin.wire.envelope import MAX_FRAMED
 from tocsin.wire.keys import KeyUse, TrustView, pae, verify_signature
 from tocsin.wire.reasons import Reason, Refused, Rejected
-from tocsin.wire.stream import head_zero
+from tocsin.wire.stream import StreamHead, head_zero
+
+__all__ = [
+    "AHEAD_MS",
+    "EPOCH_AHEAD_S",
+    "MAX_STATEMENT_BODY",
+    "Descriptor",
+    "PolicyText",
+    "Receipt",
+    "StatementBody",
+    "StreamHead",
+    "VerifiedStatement",
+    "encode_statement",
+    "frame_statement",
+    "is_statement",
+    "verify_statement",
+]
 
 MAX_STATEMENT_BODY = 65_536
 """Bytes of an encoded statement body."""
@@ -21,18 +37,6 @@ EPOCH_AHEAD_S = 300
 
 _STATEMENT = Codec(records.STATEMENT)
 _FINGERPRINT = _STATEMENT.fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class StreamHead:
-    """Where a stream stands after record `seq` of its epoch."""
-
-    releaser: str
-    audience: str
-    epoch: int
-    seq: int
-    head: bytes
-    time_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from tocsin.wire.reasons import Note
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tocsin.wire.statement import StreamHead
 
 MAX_NOTED = 65_536
 """Noted hashes of one stream: what a reader keeps while heads are missing, about 4 MB."""
@@ -48,6 +47,18 @@ def decode_hint(raw: bytes | None) -> tuple[int, int] | None:
         return None
     epoch, seq = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
     return (epoch, seq) if epoch < _HINT_LIMIT and seq < _HINT_LIMIT else None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """Where a stream stands after record `seq` of its epoch."""
+
+    releaser: str
+    audience: str
+    epoch: int
+    seq: int
+    head: bytes
+    time_ms: int
 
 
 @dataclass(frozen=True, slots=True)

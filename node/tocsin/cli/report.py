@@ -1,0 +1,94 @@
+"""`tocsin report` as a lab, and `tocsin import`: documents from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.cli.documents import read_document
+from tocsin.cli.output import DONE, FAILED, Id, Moment, command, give, say
+from tocsin.errors import InputError
+
+File = Annotated[Path, typer.Argument(help="The report, by field name: JSON or TOML.", exists=True, dir_okay=False)]
+Lab = Annotated[Path, typer.Option("--as", envvar="TOCSIN_LAB", help="The lab's TOML (`tocsin lab init`).")]
+TlpName = Annotated[str, typer.Option("--tlp", help="CLEAR, GREEN, AMBER, AMBER_STRICT or RED.")]
+StageName = Annotated[str | None, typer.Option("--stage", help="INITIAL, UPDATE, FINAL or RETRACTION.")]
+Follows = Annotated[str | None, typer.Option("--follows", help="The leaf of the report that it continues.")]
+Exercise = Annotated[bool, typer.Option("--exercise", help="A drill.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the receipt; 0 does not wait.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder to write them to.")]
+
+
+@command
+async def report(
+    file: File,
+    lab: Lab = Path("lab.toml"),
+    tlp: TlpName = "AMBER",
+    stage: StageName = None,
+    follows: Follows = None,
+    exercise: Exercise = False,
+    wait: Wait = 0.0,
+) -> int:
+    """Sign a report as a lab and send it to its institute; it is on the disk before anything is sent."""
+    from tocsin.lab import Reporter  # noqa: PLC0415 - the Kafka client costs half a second that others need not wait
+
+    document = read_document(file)
+    async with Reporter.from_file(lab) as reporter:
+        pending = await reporter.report(
+            document, tlp=tlp, stage=stage, follows=_leaf(follows) if follows else None, exercise=exercise
+        )
+        told = {"leaf": Id(pending.leaf), "incident": Id(pending.incident), "revision": pending.revision}
+        told |= {"record": Id(pending.record)}
+        if not wait:
+            give(told)
+            say(f"kept in the spool; to continue it later: --follows {pending.leaf.hex()}")
+            return DONE
+        try:
+            receipt = await pending.receipt(wait)
+        except TimeoutError as late:
+            give(told)
+            remedy = "It is in the spool and will be sent: run the client again, or wait longer"
+            raise InputError(str(late), place=str(lab), remedy=remedy) from late
+    give(told | {"receipt": receipt.decision, "reason": receipt.reason, "from": receipt.node, "at": Moment(receipt.time_ms)})
+    return DONE if receipt.decision != "REJECTED" else FAILED
+
+
+@command
+async def import_genai_incidents(limit: Limit = None, out: Out = Path("genai-incidents")) -> None:
+    """Write the landmark records of the package genai-incidents as documents; what a record does not say stays out."""
+    from tocsin.formats.genai_incidents import document, incidents  # noqa: PLC0415 - loads the whole collection
+
+    written = kept = 0
+    for record in islice(incidents(), limit):
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / f"{_file_name(str(record['id']))}.json"
+        text = json.dumps(document(record), indent=2, ensure_ascii=False) + "\n"
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            written += 1
+        except FileExistsError:
+            kept += 1
+    give({"written": written, "there_already": kept, "folder": str(out)})
+    if written:
+        say("`tocsin report FILE --as lab.toml` sends one; `tocsin issue --new FILE` issues one")
+
+
+def _leaf(text: str) -> bytes:
+    try:
+        leaf = bytes.fromhex(text)
+    except ValueError:
+        leaf = b""
+    if len(leaf) != 32:
+        remedy = "Give all 64 hexadecimal digits that `tocsin report` showed"
+        raise InputError(f"{text[:80]!r} is no leaf", place="--follows", remedy=remedy)
+    return leaf
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
