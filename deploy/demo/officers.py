@@ -19,7 +19,7 @@ from tocsin.flow.decide import Explanation, explain
 from tocsin.flow.issue import Issue, Wanted
 from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Tx
-from tocsin.flow.release import Facts
+from tocsin.flow.facts import Facts
 from tocsin.flow.rows import Copy, Hold, Outlet, Quarantined, Report, Row, Source, Submission
 from tocsin.policy.question import Question
 from tocsin.reader.seen import Seen, seen_of

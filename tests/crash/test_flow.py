@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from tests.crash.world import SCHEMA, Checker, World, policy_of, trust_document, wanted
 
-from tests.crash.world import Checker, World, wanted
-from tocsin.flow.rows import Outgoing
+from tocsin.flow.issue import Wanted
+from tocsin.flow.rows import Outgoing, Report
 from tocsin.memory import Crash, Disk
+from tocsin.policy.language import parse_policy
+from tocsin.trust import load_trust
+from tocsin.wire.header import Stage, Tlp
 from tocsin.wire.reasons import Note
+from tocsin.wire.statement import verify_statement
 
 VALUES = {"title": "CANARY title", "severity": 4, "severity_assessed_by": "gb", "description": "CANARY text"}
 READERS = [("gb", "jp"), ("gb", "ke"), ("jp", "public"), ("ke", "public")]
@@ -17,13 +22,7 @@ async def issue_all(world):
     """gb's officer issues whatever is in the inbox."""
     gb = world.nodes["gb"]
     for submitted in await gb.inbox():
-        await gb.issue.issue(wanted(submitted.leaf, **VALUES), world_schema())
-
-
-def world_schema():
-    from tests.crash.world import SCHEMA  # noqa: PLC0415
-
-    return SCHEMA
+        await gb.issue.issue(wanted(submitted.leaf, **VALUES), SCHEMA)
 
 
 def check(world, reports):
@@ -51,7 +50,7 @@ async def test_a_submission_crosses_three_borders():
     await story(world)
     check(world, 3)
     _, _, seen = Checker("jp", "public").read(world.nodes["jp"].broker, world.clock())
-    schema = world_schema()
+    schema = SCHEMA
     names = {schema.fields[i].name for i in seen[0].judged.values}
     assert names == {"title", "severity_band", "occurred_month"}
     assert [hop.releaser for hop in seen[0].hops] == ["gb", "jp"]
@@ -62,10 +61,6 @@ async def test_the_lab_gets_signed_receipts():
     world = World()
     await story(world, reports=1)
     records = world.nodes["gb"].broker.records("tocsin.gb.back.frontier")
-    from tocsin.trust import load_trust  # noqa: PLC0415
-    from tests.crash.world import trust_document  # noqa: PLC0415
-    from tocsin.wire.statement import verify_statement  # noqa: PLC0415
-
     bodies = [verify_statement(r.value, load_trust(trust_document()), world.clock(), None).body for r in records]
     assert [b.decision for b in bodies] == ["ACCEPTED", "ISSUED"]
     assert bodies[1].report is not None
@@ -210,3 +205,24 @@ async def test_a_refused_record_among_pipelined_ones_is_not_lost():
             assert len(seen) == 3
             assert set(notes) <= {Note.GAP, Note.HEALED, Note.MISMATCH}
             assert state.open == []
+
+
+async def test_a_correction_follows_its_report_to_readers_no_longer_named():
+    """ke leaves gb's policy after it was sent a report: the retraction still reaches it, with an empty mask."""
+    world = World()
+    await story(world, reports=1)
+    gb = world.nodes["gb"]
+    text = policy_of("gb").replace("version = 1", "version = 2")
+    text = text.replace('[audience.ke]\nkind = "MEMBER"\n', "").replace('["jp", "ke"]', '["jp"]')
+    gb.policies = (*gb.policies, parse_policy(text, SCHEMA))
+    gb.moved()
+    async with gb.store.begin() as tx:
+        (sent,) = [r for r in await tx.find(Report, {}) if r.origin == "gb"]
+    retraction = Wanted(values={"title": "withdrawn"}, tlp=Tlp.CLEAR, stage=Stage.RETRACTION, follows=sent.leaf)
+    await gb.issue.issue(retraction, SCHEMA)
+    await world.settle()
+    for node, audience in READERS:
+        _, _, seen = Checker(node, audience).read(world.nodes[node].broker, world.clock())
+        assert [v.header.stage for v in seen] == [Stage.INITIAL, Stage.RETRACTION], (node, audience)
+    _, _, seen = Checker("gb", "ke").read(gb.broker, world.clock())
+    assert seen[-1].envelope.mask == 0

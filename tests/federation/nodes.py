@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.crash.world import PARTIES, ROUTES, policy_of, seeded, trust_document
+
 from tocsin.wire.keys import KeyUse
 
 

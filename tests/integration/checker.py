@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from confluent_kafka import Consumer, TopicPartition
-
 from tests.conformance.second.main import run_vector
 from tests.crash.world import SCHEMA, trust_document
 
@@ -56,7 +56,7 @@ def count(bootstrap: str, releaser: str, audience: str, now_ms: int, expected: i
             result.twice += 1  # one number with two texts
         if at not in order:
             order.append(at)
-    result.disordered = sum(a > b for a, b in zip(order, order[1:], strict=False))
+    result.disordered = sum(a > b for a, b in itertools.pairwise(order))
     for value in by_seq.values():
         verdict = _verify(value, releaser, audience, now_ms)
         assert "leaf_hex" in verdict, verdict

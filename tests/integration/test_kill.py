@@ -11,10 +11,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
-
 from tests.crash.world import submission
 from tests.federation.nodes import NodeProcess, wait_until
 from tests.integration.checker import count
+
 from tocsin.flow.ports import Outbound, WriteFailed
 from tocsin.kafka.connection import Connection
 from tocsin.kafka.write import TopicWriter
@@ -77,10 +77,7 @@ def totals(kafka, reports):
 
 def arrived(kafka, reports):
     """Whether every stream has so many reports and a head after the last of them."""
-    for total in totals(kafka, reports).values():
-        if total.lost or total.open:
-            return False
-    return True
+    return all(not (total.lost or total.open) for total in totals(kafka, reports).values())
 
 
 def check(kafka, reports):

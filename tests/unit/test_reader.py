@@ -247,6 +247,20 @@ async def test_nothing_bad_stops_it_and_everything_refused_is_kept_with_its_reas
         assert sum(n for name, n in counts.items() if name.startswith("rejected.")) == 2 * len(bad)
 
 
+async def test_a_flipped_bit_anywhere_in_a_record_is_refused_and_the_true_one_is_shown(client, world, gb):
+    (leaf,) = await publish(world, "a")
+    (true,) = envelopes(gb.broker)
+    other = MemoryBroker(world.clock)
+    other.create(OUT)
+    for at in range(0, len(true.value), 5):
+        damaged = true.value[:at] + bytes([true.value[at] ^ (1 << at % 8)]) + true.value[at + 1 :]
+        other.append(Outbound(OUT, true.key, damaged, true.headers))
+    other.append(Outbound(OUT, true.key, true.value, true.headers))
+    async with client(other) as subscriber:
+        assert [seen.leaf for seen in await read(subscriber)] == [leaf]
+        assert len(await subscriber.quarantine()) == len(other.records(OUT)) - 1
+
+
 async def test_a_bug_of_ours_on_one_record_does_not_stop_the_stream(client, world, monkeypatch):
     leaves = await publish(world, "a", "b")
     true = tocsin.reader.take.seen_of

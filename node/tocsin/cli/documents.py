@@ -22,7 +22,9 @@ def read_document(path: Path) -> dict[str, Any]:
         document = tomllib.loads(text) if toml else json.loads(text)
     except ValueError as error:
         remedy = "" if toml else "A TOML file must be named .toml"
-        raise InputError(f"this is no {'TOML' if toml else 'JSON'} ({error})", place=str(path), remedy=remedy) from error
+        raise InputError(
+            f"this is no {'TOML' if toml else 'JSON'} ({error})", place=str(path), remedy=remedy
+        ) from error
     if not isinstance(document, dict):
         remedy = 'Write an object by field name: {"title": "…", …}'
         raise InputError("this is no report", place=str(path), remedy=remedy)

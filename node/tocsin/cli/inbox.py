@@ -52,7 +52,9 @@ async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
 
         found = await in_one(desk.store, look)
     columns = ["leaf", "lab", "received", "tlp", "severity", "title"]
-    rows(found, empty="nothing waits to be issued", columns=[*columns[:-1], "state", "title"] if everything else columns)
+    rows(
+        found, empty="nothing waits to be issued", columns=[*columns[:-1], "state", "title"] if everything else columns
+    )
 
 
 @command

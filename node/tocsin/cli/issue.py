@@ -52,7 +52,7 @@ class _Basis:
 
 
 @command
-async def issue(  # noqa: PLR0913 - an officer's act has these parts
+async def issue(
     leaves: Leaves = None,
     officers: With = None,
     new: New = None,
@@ -95,7 +95,9 @@ async def issue(  # noqa: PLR0913 - an officer's act has these parts
             _show_draft(wanted, schema)
             return
         leaf = await (await desk.issue()).issue(wanted, schema)
-    give({"issued": Id(leaf), "stage": wanted.stage, "tlp": wanted.tlp.name, "sources": [Id(s) for s in wanted.sources]})
+    give(
+        {"issued": Id(leaf), "stage": wanted.stage, "tlp": wanted.tlp.name, "sources": [Id(s) for s in wanted.sources]}
+    )
     say("the node decides now what of it goes to whom: `tocsin policy preview` shows it")
 
 
@@ -139,7 +141,9 @@ def _base(rests_on: _Basis, schema: Schema, document: Mapping[str, Any]) -> dict
             values[of.name] = given[0]
             if of.name not in document and any(value != given[0] for value in given):
                 disagreed.append(of.name)
-    settled = {schema.fields[i].name for name in document if (of := schema.named(name)) for i in _ladder(schema, of.index)}
+    settled = {
+        schema.fields[i].name for name in document if (of := schema.named(name)) for i in _ladder(schema, of.index)
+    }
     derived = {of.name for of in schema.fields if any(schema.fields[i].name in values for i in schema.finer(of.index))}
     disagreed = [name for name in disagreed if name not in settled | derived]
     if disagreed:

@@ -70,7 +70,7 @@ async def find_submission(tx: Tx, text: str) -> Submission:
     """The submission whose leaf begins so; `InputError` where none or several do."""
     prefix = _digits(text)
     found = [s for s in await tx.find(Submission, {}) if s.leaf.hex().startswith(prefix)]
-    lines = [f"{s.leaf.hex()[:SHORT + 4]}  from {s.lab}, {s.state}" for s in found]
+    lines = [f"{s.leaf.hex()[: SHORT + 4]}  from {s.lab}, {s.state}" for s in found]
     return _one(text, found, lines, "submission", "`tocsin inbox` shows what waits")
 
 

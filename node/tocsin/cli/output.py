@@ -54,12 +54,25 @@ class Id:
 
     raw: bytes
 
+    def __str__(self) -> str:
+        return self.raw.hex()[:SHORT]
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A time in ms since 1970: UTC to the minute for a person, ISO 8601 for a program."""
 
     ms: int
+
+    def __str__(self) -> str:
+        return self._utc().strftime("%Y-%m-%d %H:%M")
+
+    def iso(self) -> str:
+        """As programs read it."""
+        return self._utc().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _utc(self) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
 
 
 def now_ms() -> int:
@@ -116,16 +129,10 @@ def print_json(data: Mapping[str, Any]) -> None:
 
 def plain(value: Any) -> str:
     """A value for a person: what came from others cannot move the cursor or turn the text round."""
-    if isinstance(value, Id):
-        return value.raw.hex()[:SHORT]
-    if isinstance(value, Moment):
-        return _utc(value).strftime("%Y-%m-%d %H:%M")
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "unknown"
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "unknown"}[value]
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, Mapping):
@@ -144,14 +151,10 @@ def _json(value: Any) -> Any:
     if isinstance(value, Id):
         return value.raw.hex()
     if isinstance(value, Moment):
-        return _utc(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return value.iso()
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
-
-
-def _utc(moment: Moment) -> datetime:
-    return datetime.fromtimestamp(moment.ms / 1000, UTC)
 
 
 def _out() -> Console:

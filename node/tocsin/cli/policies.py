@@ -97,15 +97,16 @@ async def validate_file(file: File) -> int:
         found = [{"line": p.line, "column": p.column, "thing": p.thing, "remedy": p.remedy} for p in problems]
         print_json({"file": str(file), "valid": not problems, "problems": found})
     for problem in problems:
-        say(f"{file}:{problem.line}:{problem.column}: {problem.thing}" + (f". {problem.remedy}" if problem.remedy else ""))
+        say(
+            f"{file}:{problem.line}:{problem.column}: {problem.thing}"
+            + (f". {problem.remedy}" if problem.remedy else "")
+        )
     if not problems:
         say(f"{file}: valid, for {named}")
     return FAILED if problems else DONE
 
 
-async def _explained(
-    desk: Desk, tx: Tx, text: str, audiences: Sequence[str]
-) -> list[tuple[Question, Explanation]]:
+async def _explained(desk: Desk, tx: Tx, text: str, audiences: Sequence[str]) -> list[tuple[Question, Explanation]]:
     """For each audience and each chain that brought the report: what would be decided now."""
     report, now, opened = await find_report(tx, text), now_ms(), Opened()
     facts = await Facts.load(tx, [(report.leaf, audience) for audience in audiences])
@@ -162,7 +163,9 @@ def _say_outcome(question: Question, found: Explanation) -> None:
     if "nothing" in told:
         say(f"{told['audience']}: nothing, {told['nothing']} ({_WHY[told['nothing']]}); came by: {by}")
     else:
-        say(f"{told['audience']}: {len(told['disclosed'])} fields at {told['tlp']}, policy {told['policy']}; came by: {by}")
+        say(
+            f"{told['audience']}: {len(told['disclosed'])} fields at {told['tlp']}, policy {told['policy']}; came by: {by}"
+        )
         say("  " + (", ".join(told["disclosed"]) or "no field: only the word that it is retracted"))
         for line in _reason_lines(told):
             say("  " + line)

@@ -15,7 +15,6 @@ from tocsin.flow.rows import Quarantined, Resend
 from tocsin.wire.reasons import RETRIABLE
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
     from tocsin.flow.ports import Tx
 
 Everything = Annotated[bool, typer.Option("--all", help="Also what was replayed or dropped.")]

@@ -54,7 +54,10 @@ async def report(
             give(told)
             remedy = "It is in the spool and will be sent: run the client again, or wait longer"
             raise InputError(str(late), place=str(lab), remedy=remedy) from late
-    give(told | {"receipt": receipt.decision, "reason": receipt.reason, "from": receipt.node, "at": Moment(receipt.time_ms)})
+    give(
+        told
+        | {"receipt": receipt.decision, "reason": receipt.reason, "from": receipt.node, "at": Moment(receipt.time_ms)}
+    )
     return DONE if receipt.decision != "REJECTED" else FAILED
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tocsin.cli.node import at_the_desk, find_report, in_one
-from tocsin.cli.output import OPTIONS, SHORT, Id, Moment, command, give, now_ms, plain, print_json, rows, say
+from tocsin.cli.output import OPTIONS, Id, Moment, command, give, now_ms, print_json, rows, say
 from tocsin.cli.times import minute_text
 from tocsin.flow.opened import Opened
 from tocsin.flow.rows import Copy, Decided, Hold, Report, Submission, Withholding
@@ -38,7 +38,9 @@ async def show(report: ReportId) -> None:
     say("")
     rows(data["fields"], empty="no copy verifies under today's trust view", columns=["field", "value"])
     say("")
-    rows(data["withheld"], empty="nothing of it is withheld from us", columns=["withheld", "by", "why", "until", "rule"])
+    rows(
+        data["withheld"], empty="nothing of it is withheld from us", columns=["withheld", "by", "why", "until", "rule"]
+    )
     _more("copies", data["copies"], ["came_by", "accepted", "fields", "tlp", "verifies"])
     _more("sent", data["decisions"], ["audience", "seq", "decided", "fields", "withheld", "cause", "policy"])
     _more("holds", data["holds"], ["audience", "rule", "state", "officer", "reason"])
@@ -185,6 +187,4 @@ async def _slots(tx: Tx, report: Report) -> int:
 
 def _names(slots: int, schema: Schema | None) -> list[str]:
     known = schema.fields if schema else ()
-    return [
-        known[i].name if i < len(known) else f"slot {i}" for i in range(slots.bit_length()) if slots >> i & 1
-    ]
+    return [known[i].name if i < len(known) else f"slot {i}" for i in range(slots.bit_length()) if slots >> i & 1]

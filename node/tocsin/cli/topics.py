@@ -24,7 +24,9 @@ Revoke = Annotated[bool, typer.Option("--revoke-unknown", help="Also take away r
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
 Admin_ = Annotated[
     Path | None,
-    typer.Option("--admin", help="A TOML with the [kafka] of an administrator, where the node itself may not.", exists=True),
+    typer.Option(
+        "--admin", help="A TOML with the [kafka] of an administrator, where the node itself may not.", exists=True
+    ),
 ]
 
 

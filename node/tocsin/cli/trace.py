@@ -39,20 +39,26 @@ Trust = Annotated[Path | None, typer.Option("--trust", help="A trust view instea
 @command
 async def trace(what: What, audience: Audience = None, trust: Trust = None) -> int:
     """Trace a report back to its origin's signature, hop by hop; exit code 3 if anything does not verify."""
-    if Path(what).is_file():
-        traces = [_trace(Path(what).read_bytes(), known_trust(trust), published_schemas(), now_ms())]
+    framed = _file(what)
+    if framed is not None:
+        traces = [_trace(framed, known_trust(trust), published_schemas(), now_ms())]
     else:
         async with at_the_desk() as desk:
             view = known_trust(trust) if trust else desk.setting.trust
-            framed = await in_one(desk.store, lambda tx: _framed(desk, tx, what, audience))
-            traces = [_trace(one, view, desk.setting.schemas, now_ms()) for one in framed]
-    for number, found in enumerate(traces):
+            found = await in_one(desk.store, lambda tx: _framed(desk, tx, what, audience))
+            traces = [_trace(one, view, desk.setting.schemas, now_ms()) for one in found]
+    for number, one in enumerate(traces):
         if OPTIONS.json:
-            print_json(found)
+            print_json(one)
         else:
-            say("" if number else f"report {found['leaf']}")
-            _draw(found)
-    return DONE if all(found["verdict"] == "verified" for found in traces) else UNVERIFIED
+            say("" if number else f"report {one['leaf']}")
+            _draw(one)
+    return DONE if all(one["verdict"] == "verified" for one in traces) else UNVERIFIED
+
+
+def _file(what: str) -> bytes | None:
+    path = Path(what)
+    return path.read_bytes() if path.is_file() else None
 
 
 async def _framed(desk: Desk, tx: Tx, text: str, audience: str | None) -> list[bytes]:

@@ -15,4 +15,3 @@ def known_trust(given: Path | None) -> TrustView:
     file = TrustFile(given if given is not None else load(OPTIONS.config).trust.file)
     file.open()
     return file.view
-

@@ -65,9 +65,7 @@ def run_vector(vector: Mapping[str, Any]) -> dict[str, Any]:
         held = {bytes.fromhex(leaf) for leaf in vector.get("held", [])}
         framed = bytes.fromhex(vector.get("envelope_hex") or vector.get("statement_hex") or "")
         statement = "statement_hex" in vector
-        return _judge(
-            framed, trust, _schemas(vector), vector["now_ms"], place, held.__contains__, statement=statement
-        )
+        return _judge(framed, trust, _schemas(vector), vector["now_ms"], place, held.__contains__, statement=statement)
     return {"loaded": True}
 
 

@@ -65,7 +65,9 @@ async def _going_out(audience: str, last: int, *, once: bool) -> AsyncIterator[d
         row = await in_one(desk.store, begin)
         while True:
             where = {"topic": topic, "row": Between(low=row + 1)}
-            found = await in_one(desk.store, lambda tx, where=where: tx.find(Outgoing, where, order=("row",), limit=BATCH))
+            found = await in_one(
+                desk.store, lambda tx, where=where: tx.find(Outgoing, where, order=("row",), limit=BATCH)
+            )
             for record in found:
                 row = record.row
                 if not record.statement:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Tx
-from tocsin.flow.rows import Copy, Due, Report, Row
+from tocsin.flow.rows import Copy, Decided, Due, Report, Row
 from tocsin.flow.setting import Setting
 from tocsin.report.lifecycle import can_follow
 from tocsin.wire.avro import Malformed
@@ -33,6 +33,7 @@ class Admission:
         self._copies: dict[tuple[bytes, bytes], Copy] = {}
         self._new: list[Row] = []
         self._owed: dict[tuple[bytes, str], Due] = {}
+        self._told: dict[tuple[str, bytes], set[str]] = {}
 
     @classmethod
     async def load(cls, tx: Tx, setting: Setting, verified: Iterable[Verified], now_ms: int) -> Admission:
@@ -47,6 +48,8 @@ class Admission:
                 admission._reports[report.leaf] = report
             for report in (await tx.get(Report, [(leaf,) for leaf in previous])).values():
                 admission._reports[report.leaf] = report
+            retracted = [v.header for v in found if v.header.stage is Stage.RETRACTION]
+            admission._told = await told(tx, retracted)
             for copy in await tx.find(Copy, {"leaf": leaves}):
                 admission._copies[copy.leaf, copy.chain] = copy
         return admission
@@ -72,12 +75,10 @@ class Admission:
         self._copies[leaf, verified.chain] = copy
         self._new.append(copy)
         if owed:
-            self._owe(leaf, what.value)
+            audiences = self._setting.audiences() | self._told.get((header.origin, header.incident), set())
+            for due in owe([leaf], audiences, self._now_ms, what.value):
+                self._owed[leaf, due.audience] = due
         return what, tuple(notes)
-
-    def _owe(self, leaf: bytes, cause: str) -> None:
-        for due in owe([leaf], self._setting.audiences(), self._now_ms, cause):
-            self._owed[leaf, due.audience] = due
 
     def _incident_notes(self, verified: Verified) -> Iterable[Note]:
         """REVISION_MISSING, REVISION_FORK, LIFECYCLE (protocol section 6, at its end)."""
@@ -112,6 +113,15 @@ class Admission:
         """Write what the batch added."""
         await tx.add(self._new)
         await tx.put(list(self._owed.values()))
+
+
+async def told(tx: Tx, retractions: Iterable[Header]) -> dict[tuple[str, bytes], set[str]]:
+    """Who was sent some revision of these incidents, whatever the policies name today: a correction is owed to them."""
+    found: dict[tuple[str, bytes], set[str]] = {}
+    for header in retractions:
+        for row in await tx.find(Decided, {"origin": header.origin, "incident": header.incident}):
+            found.setdefault((header.origin, header.incident), set()).add(row.audience)
+    return found
 
 
 def owe(leaves: Iterable[bytes], audiences: Iterable[str], now_ms: int, cause: str) -> list[Due]:

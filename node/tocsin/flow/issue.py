@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tocsin.errors import InputError
-from tocsin.flow.admit import owe, report_row
+from tocsin.flow.admit import owe, report_row, told
 from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Clock, Entropy, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Report, Submission
@@ -164,7 +164,8 @@ class Issue:
         report = report_row(unsigned.leaf, header, now_ms)
         mask = mask_bytes(envelope.mask, envelope.n)
         await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
-        await tx.put(owe([report.leaf], setting.audiences(), now_ms, "ISSUED"))
+        corrected = (await told(tx, [header] if header.stage is Stage.RETRACTION else [])).values()
+        await tx.put(owe([report.leaf], setting.audiences().union(*corrected), now_ms, "ISSUED"))
         await tx.put([dataclasses.replace(s, state="ISSUED", report=report.leaf, basis=wanted.basis) for s in sources])
         return report.leaf
 

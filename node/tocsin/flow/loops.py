@@ -26,7 +26,7 @@ from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import Inlet, InletKind, Receive
 from tocsin.flow.recover import Recover, Recovered
 from tocsin.flow.release import Done, Release
-from tocsin.flow.rows import Marker, Report, Source
+from tocsin.flow.rows import Marker, Outlet, Report, Source
 from tocsin.flow.send import SKEW_STOP_MS, Send, Sent
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.flow.tell import Tell
@@ -256,12 +256,18 @@ class Loops:
         parts = self._parts
         while True:
             setting = parts.setting()
-            await asyncio.gather(*(self._keep_stream(setting, audience) for audience in sorted(setting.audiences())))
-            if setting.audiences() <= self._recovered and self.state is not State.STOPPED_BY_CLOCK:
+            audiences = setting.audiences() | (await self._guard("outlets", self._begun) or frozenset())
+            await asyncio.gather(*(self._keep_stream(setting, audience) for audience in sorted(audiences)))
+            whole = audiences <= self._recovered
+            if whole and self.state is not State.STOPPED_BY_CLOCK:
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_policies_moved)
-            behind = not setting.audiences() <= self._recovered
-            await asyncio.sleep(1.0 if behind else LEASE_MS / 3000)
+            await asyncio.sleep(LEASE_MS / 3000 if whole else 1.0)
+
+    async def _begun(self) -> frozenset[str]:
+        """Streams that were begun: their readers may be owed a correction though no policy names them any more."""
+        async with self._parts.store.begin() as tx:
+            return frozenset(outlet.audience for outlet in await tx.find(Outlet, {}) if outlet.audience)
 
     async def _keep_stream(self, setting: Setting, audience: str) -> None:
         parts = self._parts

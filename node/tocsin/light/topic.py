@@ -65,12 +65,12 @@ class Topic:
             await self.close()
             raise
 
-    async def end(self) -> int:
-        """The offset after the last record. Raises `AdapterError`, never hangs."""
+    async def lag(self) -> int:
+        """How many offsets lie after the last record that was fetched. Raises `AdapterError`, never hangs."""
         if self._reader is None:
             raise AdapterError("the topic is not open")
         try:
-            return await self._reader.end()
+            return max(0, await self._reader.end() - await self._reader.position())
         except BaseException:
             await self.close()
             raise

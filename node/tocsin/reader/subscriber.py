@@ -58,6 +58,7 @@ class Subscriber:
         self._place: state.Place
         self._sound = False
         self._dirty = False
+        self._at_end = False
         self._fetched: deque[Record] = deque()
         self._again: deque[int] = deque()
         self._tried_ms = 0
@@ -84,7 +85,6 @@ class Subscriber:
         except BaseException:
             await self._file.close()
             raise
-        self._sound = True
         return self
 
     async def __aexit__(
@@ -126,7 +126,7 @@ class Subscriber:
             seen = await self._next()
             if seen is not None:
                 yield seen
-            elif self._lag == 0:
+            elif self._at_end:
                 return
 
     def health(self) -> Health:
@@ -143,7 +143,7 @@ class Subscriber:
                 looked_ms=self._looked_ms,
             ),
             position=place.stream.position,
-            head_age_ms=None if place.head_ms is None else now_ms - place.head_ms,
+            head_age_ms=None if place.head_ms is None else max(0, now_ms - place.head_ms),
             open=gaps,
             lag=lag,
             looked_ms=self._looked_ms,
@@ -169,13 +169,15 @@ class Subscriber:
     async def _next(self) -> Seen | None:
         """The next report, out of quarantine or fetched; None where one look at the topic brought none."""
         # 1. Asking for the next one is the word that the last one was handled.
-        sound, self._sound = self._sound, False
+        sound, self._sound, self._at_end = self._sound, False, False
         await (self._commit() if sound else self._resume())
+        # 2. What may verify by now; else more of the topic. Whoever is cancelled while waiting for it has lost nothing.
+        if self._trust.current() is not self._tried_by or self._clock() - self._tried_ms >= TOO_EARLY_MS:
+            await self._find_retriable()
         self._sound = True
-        # 2. More, where there is no more.
         if not self._again and not self._fetched:
             await self._look()
-        # 3. One record after the other, until one is to be shown. Whoever is cancelled here begins where the file says.
+        # 3. One record after the other, until one is to be shown. Who is cancelled here begins where the file says.
         self._sound, seen = False, None
         while seen is None and (self._again or self._fetched):
             seen = await self._take_one()
@@ -195,18 +197,17 @@ class Subscriber:
         return taken.seen
 
     async def _look(self) -> None:
-        """What may verify now, and what is new in the topic."""
-        if self._trust.current() is not self._tried_by or self._clock() - self._tried_ms >= TOO_EARLY_MS:
-            await self._find_retriable()
+        """What is new in the topic."""
         try:
             records = await self._topic.fetch(self._place.next, BATCH, POLL_S)
-            lag = await self._topic.end() - records[-1].offset - 1 if records else 0
+            lag = await self._topic.lag()
         except AdapterError as fault:
             self._fault, self._lag = fault, None
             raise
         if self._fault is not None:
             _LOG.info("the stream can be read again")
-        self._fault, self._lag, self._looked_ms = None, max(lag, 0), self._clock()
+        self._fault, self._lag, self._looked_ms = None, lag, self._clock()
+        self._at_end = not records and lag == 0
         self._fetched.extend(records)
 
     async def _find_retriable(self) -> None:
@@ -229,8 +230,7 @@ class Subscriber:
         await self._file.undo()
         self._place = await self._file.run(lambda db: state.Place(db, releaser, audience), commit=False)
         self._dirty = False
-        self._tried_by = None
-        await self._find_retriable()
+        self._tried_by = None  # everything that rests is tried again
 
     async def _commit(self) -> None:
         if self._dirty:

@@ -1,0 +1,139 @@
+"""The running federation: brokers, nodes, officers, labs and readers, and the order in which they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.demo.clusters import Clusters, download
+from deploy.demo.countries import Country, countries
+from deploy.demo.labs import Lab
+from deploy.demo.nodes import NodeProcess
+from deploy.demo.officers import Officer
+from deploy.demo.prepare import Prepared
+from deploy.demo.readers import Reader
+from deploy.demo.screen import Screen
+from tocsin.app import desk, make_signer, read_setting
+from tocsin.config import check_files, load
+from tocsin.lab import Reporter
+from tocsin.reader import Subscriber
+from tocsin.signer import FileSigner
+from tocsin.wire.hop import PolicyRef
+from tocsin.wire.keys import TrustView
+
+
+@dataclass
+class Federation:
+    """Everything that runs."""
+
+    screen: Screen
+    prepared: Prepared
+    clusters: Clusters
+    nodes: dict[str, NodeProcess] = field(default_factory=dict)
+    officers: dict[str, Officer] = field(default_factory=dict)
+    labs: dict[str, Lab] = field(default_factory=dict)
+    readers: list[Reader] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def trust(self) -> TrustView:
+        """The pinned view, as gb has it."""
+        return self.officers["gb"].desk.setting.trust
+
+    def country(self, name: str) -> Country:
+        """A country by its id."""
+        return next(country for country in self.prepared.countries if country.id == name)
+
+    def reader(self, country: str, audience: str) -> Reader:
+        """The reader of a stream."""
+        return next(r for r in self.readers if (r.country, r.audience) == (country, audience))
+
+    def policy_of(self, country: str) -> PolicyRef:
+        """The policy of a country, as its hops name it."""
+        policy = self.officers[country].desk.setting.policies[0]
+        return PolicyRef(policy.id, policy.version, policy.sha256)
+
+    async def relay_signer(self, country: str) -> FileSigner:
+        """The real keys of a country's node, in other hands."""
+        signer = make_signer(load(self.prepared.node_file(country)))
+        await signer.open()
+        return signer
+
+    def shown(self, shown: bool) -> None:  # noqa: FBT001 - a switch
+        """Whether each report is shown as it moves."""
+        for one in (*self.officers.values(), *self.readers):
+            one.shown = shown
+
+    def all_accepted(self) -> bool:
+        """Whether every submission has its receipt."""
+        return all(lab.submitted and lab.accepted == set(lab.submitted) for lab in self.labs.values())
+
+    async def all_issued(self) -> bool:
+        """Whether every lab has been told of every submission that it was issued."""
+        return not [left for lab in self.labs.values() for left in await lab.without_issue()]
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that goes on until the end; where it fails, `failed` says so."""
+        self.tasks.append(asyncio.create_task(work))
+
+    async def failed(self) -> None:
+        """Ends, with its exception, when something that should go on for ever does not."""
+        done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+@asynccontextmanager
+async def federation(folder: Path, screen: Screen) -> AsyncIterator[Federation]:
+    """Begin everything; end it all when the block ends, however it ends."""
+    prepared = Prepared(folder, countries())
+    clusters = Clusters({country.id: prepared.home(country.id) / "kafka" for country in prepared.countries})
+    fed = Federation(screen, prepared, clusters)
+    try:
+        async with AsyncExitStack() as stack:
+            await download(screen)
+            screen.line("demo", f"makes keys, certificates and policies in {folder}")
+            clusters.prepare()
+            prepared.keys()
+            clusters.begin()
+            await clusters.started()
+            screen.line("kafka", "three clusters run: mutual TLS for countries, SCRAM for labs")
+            prepared.configurations(clusters)
+            await asyncio.gather(*(_begin_country(fed, stack, country) for country in prepared.countries))
+            yield fed
+    finally:
+        await asyncio.shield(_end(fed))
+
+
+async def _begin_country(fed: Federation, stack: AsyncExitStack, country: Country) -> None:
+    file = fed.prepared.node_file(country.id)
+    config = load(file)
+    check_files(config)
+    passwords = {country.lab: fed.prepared.passwords[country.lab]}
+    node = fed.nodes[country.id] = NodeProcess(country.id, file, fed.prepared.http[country.id])
+    node.start()
+    lines = await fed.clusters.apply(config, read_setting(config).audiences(), passwords)
+    created = sum(line.startswith("create") for line in lines)
+    granted = sum(line.startswith("grant") for line in lines)
+    fed.screen.line(country.id, f"{created} topics made, {granted} rights granted, nothing else is allowed")
+    await node.ready()
+    fed.screen.line(country.id, f"node {node.pid} is ready")
+    opened = await stack.enter_async_context(desk(config))
+    officer = fed.officers[country.id] = Officer(country, opened, await opened.issue(), fed.screen)
+    reporter = await stack.enter_async_context(Reporter.from_file(fed.prepared.lab_file(country.id)))
+    fed.labs[country.id] = Lab(country.lab, reporter, fed.screen)
+    fed.begin(officer.work())
+    for audience in country.readers:
+        file = fed.prepared.reader_file(country.id, audience.id)
+        subscriber = await stack.enter_async_context(Subscriber.from_file(file))
+        reader = Reader(country.id, audience.id, subscriber, fed.screen)
+        fed.readers.append(reader)
+        fed.begin(reader.read())
+
+
+async def _end(fed: Federation) -> None:
+    pass
