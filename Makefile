@@ -38,8 +38,8 @@ types: $(READY) ## Generate the typed classes from the schema
 	$(BIN)/python schemas/generate_types.py
 
 vectors: $(READY) ## Write the conformance vectors anew from their fixed inputs
-	$(BIN)/python schemas/vectors/generate.py
-	$(BIN)/python schemas/vectors/generate_policy.py
+	$(BIN)/python -m schemas.vectors.generate
+	$(BIN)/python -m schemas.vectors.generate_policy
 
 bench: $(READY) ## Benchmarks against the libraries' own limits, as table and JSON
 	$(BIN)/python -m tests.bench

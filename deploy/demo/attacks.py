@@ -112,7 +112,9 @@ class Attacker:
         """A value changed, and every hop made to fit; the last one with the relay's real key."""
         changed, _ = read_envelope(_tampered(framed))
         first = _body(changed, 0)
-        hop = dataclasses.replace(changed.hops[0], body=encode_body(dataclasses.replace(first, prev=changed.leaf), changed.n))
+        hop = dataclasses.replace(
+            changed.hops[0], body=encode_body(dataclasses.replace(first, prev=changed.leaf), changed.n)
+        )
         last = dataclasses.replace(_body(changed, 1), prev=hop_hash(hop))
         return frame_envelope(dataclasses.replace(changed, hops=(hop, await self._sign(last, changed.n))))
 

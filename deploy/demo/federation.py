@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,12 @@ class Federation:
         """Something that goes on until the end; where it fails, `failed` says so."""
         self.tasks.append(asyncio.create_task(work))
 
+    async def end_tasks(self) -> None:
+        """Nobody reads, issues or submits any more."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
     async def failed(self) -> None:
         """Ends, with its exception, when something that should go on for ever does not."""
         done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -94,34 +100,43 @@ async def federation(folder: Path, screen: Screen) -> AsyncIterator[Federation]:
     clusters = Clusters({country.id: prepared.home(country.id) / "kafka" for country in prepared.countries})
     fed = Federation(screen, prepared, clusters)
     try:
+        await _begin_clusters(fed)
         async with AsyncExitStack() as stack:
-            await download(screen)
-            screen.line("demo", f"makes keys, certificates and policies in {folder}")
-            clusters.prepare()
-            prepared.keys()
-            clusters.begin()
-            await clusters.started()
-            screen.line("kafka", "three clusters run: mutual TLS for countries, SCRAM for labs")
-            prepared.configurations(clusters)
-            await asyncio.gather(*(_begin_country(fed, stack, country) for country in prepared.countries))
-            yield fed
+            try:
+                await asyncio.gather(*(_begin_country(fed, stack, country) for country in prepared.countries))
+                yield fed
+            finally:
+                await fed.end_tasks()
     finally:
-        await asyncio.shield(_end(fed))
+        await asyncio.gather(*(node.stop() for node in fed.nodes.values()))
+        await asyncio.to_thread(clusters.end)
+
+
+async def _begin_clusters(fed: Federation) -> None:
+    await download(fed.screen)
+    fed.screen.line("demo", f"makes keys, certificates and policies in {near(fed.prepared.folder)}")
+    fed.clusters.prepare()
+    fed.clusters.begin()
+    fed.prepared.keys()
+    await fed.clusters.started()
+    fed.screen.line("kafka", "three clusters run: mutual TLS between countries, SCRAM for labs")
+    fed.prepared.configurations(fed.clusters)
 
 
 async def _begin_country(fed: Federation, stack: AsyncExitStack, country: Country) -> None:
-    file = fed.prepared.node_file(country.id)
-    config = load(file)
+    """The node's process; its topics and rights; its officer's desk; its lab and its readers."""
+    config = load(fed.prepared.node_file(country.id))
     check_files(config)
-    passwords = {country.lab: fed.prepared.passwords[country.lab]}
-    node = fed.nodes[country.id] = NodeProcess(country.id, file, fed.prepared.http[country.id])
+    node = fed.nodes[country.id] = NodeProcess(
+        country.id, fed.prepared.node_file(country.id), fed.prepared.http[country.id]
+    )
     node.start()
+    passwords = {country.lab: fed.prepared.passwords[country.lab]}
     lines = await fed.clusters.apply(config, read_setting(config).audiences(), passwords)
-    created = sum(line.startswith("create") for line in lines)
-    granted = sum(line.startswith("grant") for line in lines)
-    fed.screen.line(country.id, f"{created} topics made, {granted} rights granted, nothing else is allowed")
+    created, granted = (sum(line.startswith(word) for line in lines) for word in ("create", "grant"))
+    fed.screen.line(country.id, f"{created} topics, {granted} rights; whoever has none is refused")
     await node.ready()
-    fed.screen.line(country.id, f"node {node.pid} is ready")
+    fed.screen.line(country.id, f"node runs as process {node.pid}, {node.url}/metrics")
     opened = await stack.enter_async_context(desk(config))
     officer = fed.officers[country.id] = Officer(country, opened, await opened.issue(), fed.screen)
     reporter = await stack.enter_async_context(Reporter.from_file(fed.prepared.lab_file(country.id)))
@@ -135,5 +150,6 @@ async def _begin_country(fed: Federation, stack: AsyncExitStack, country: Countr
         fed.begin(reader.read())
 
 
-async def _end(fed: Federation) -> None:
-    pass
+def near(path: Path) -> str:
+    """A path as it is written from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

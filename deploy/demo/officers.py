@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from tocsin.flow import topics
 from tocsin.flow.decide import Explanation, explain
 from tocsin.flow.issue import Issue, Wanted
 from tocsin.flow.opened import Opened
-from tocsin.flow.ports import Tx
+from tocsin.flow.ports import Between, Tx
 from tocsin.flow.facts import Facts
 from tocsin.flow.rows import Copy, Hold, Outlet, Quarantined, Report, Row, Source, Submission
 from tocsin.policy.question import Question
 from tocsin.reader.seen import Seen, seen_of
 from tocsin.report.document import from_document
 from tocsin.wire.header import Tlp
+from tocsin.wire.hop import Code
 from tocsin.wire.stream import Position, StreamState
 from tocsin.wire.verify import Verified
 
@@ -47,6 +47,7 @@ class Officer:
     arrived: dict[tuple[bytes, bytes], Seen] = field(default_factory=dict)
     """What other institutes' reports this one holds, by leaf and chain."""
     shown: bool = True
+    _noticed_ms: int = 0
     _opened: Opened = field(default_factory=Opened)
 
     async def work(self) -> None:
@@ -56,6 +57,11 @@ class Officer:
                 await self._issue(submission)
             await self._notice()
             await asyncio.sleep(_POLL_S)
+
+    def copy_of(self, leaf: bytes) -> Seen | None:
+        """What the node holds of another institute's report, by the shortest way."""
+        found = [seen for (held, _), seen in self.arrived.items() if held == leaf]
+        return min(found, key=lambda seen: len(seen.hops), default=None)
 
     async def rows(self, kind: type[R], where: Mapping[str, Any] = _EVERYTHING) -> list[R]:
         """Rows of the node's store."""
@@ -119,32 +125,39 @@ class Officer:
         )
         self.issued[record] = await self.issuing.issue(wanted, incident_schema())
         if self.shown:
-            self.screen.line(self.country.id, f"issues {record} as {_short(self.issued[record])}: {_judged(assessment)}")
+            self.screen.line(
+                self.country.id, f"issues {_short(self.issued[record])} from {record}: {_judged(assessment)}"
+            )
 
     async def _notice(self) -> None:
-        for copy in await self.rows(Copy):
+        fresh = await self.rows(Copy, {"accepted_ms": Between(low=self._noticed_ms)})
+        self._noticed_ms = max((copy.accepted_ms for copy in fresh), default=self._noticed_ms)
+        for copy in fresh:
             verified = self._open(copy) if copy.chain and (copy.leaf, copy.chain) not in self.arrived else None
             if verified is None or verified.header.origin.endswith("-lab"):
                 continue
-            seen = dataclasses.replace(seen_of(verified))
-            self.arrived[copy.leaf, copy.chain] = seen
+            seen = self.arrived[copy.leaf, copy.chain] = seen_of(verified)
             if self.shown:
-                self.screen.line(self.country.id, f"has {_short(copy.leaf)} {way(seen)}: {counts(seen)}")
+                self.screen.line(self.country.id, f"has    {way(seen):<24} {counts(seen)}")
 
     def _open(self, copy: Copy) -> Verified | None:
         return self._opened.open(copy, self.desk.setting, _now_ms())
 
 
+SYMBOLS = "● fields shown   ◐ only coarser   ◷ later   ○ withheld"
+"""What `counts` writes."""
+
+
 def way(seen: Seen) -> str:
-    """The releasers of a copy, from the origin on."""
-    return "of " + " by ".join(hop.releaser for hop in seen.hops)
+    """Which report it is, and the releasers of the copy, from the origin on."""
+    return f"{_short(seen.leaf)} {'→'.join(hop.releaser for hop in seen.hops)}"
 
 
 def counts(seen: Seen) -> str:
     """How many fields are there, only coarser, later, or not at all."""
-    codes = [withheld.code.value for withheld in seen.withheld]
-    later, coarser = codes.count("EMBARGOED"), codes.count("COARSENED")
-    return f"{len(seen.fields)} fields, {coarser} coarser, {later} later, {codes.count('WITHHELD')} withheld"
+    codes = [withheld.code for withheld in seen.withheld]
+    coarser, later, withheld = (codes.count(code) for code in (Code.COARSENED, Code.EMBARGOED, Code.WITHHELD))
+    return f"{len(seen.fields):2}● {coarser:2}◐ {later:2}◷ {withheld:2}○"
 
 
 def _judged(assessment: Assessment | None) -> str:

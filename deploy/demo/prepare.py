@@ -1,9 +1,9 @@
 """Everything that the countries keep on disk before they start: keys, trust views, policies, configurations.
 
-    gb/tocsin.toml  keys/  secrets/  policies/  trust.json  data/     the node
-    gb/kafka/                                                         its cluster, with its certificate authority
-    gb/lab/lab.toml  keys/  secrets/                                  its lab
-    gb/readers/public.toml                                            whoever reads one of its streams
+gb/tocsin.toml  keys/  secrets/  policies/  trust.json  data/     the node
+gb/kafka/                                                         its cluster, with its certificate authority
+gb/lab/lab.toml  keys/  secrets/                                  its lab
+gb/readers/public.toml                                            whoever reads one of its streams
 """
 
 from __future__ import annotations

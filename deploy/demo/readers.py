@@ -26,14 +26,14 @@ class Reader:
     @property
     def name(self) -> str:
         """As the screen names it."""
-        return f"{self.country} public" if self.audience == "public" else self.audience
+        return f"{self.country} {self.audience.removeprefix(self.country + '-').removeprefix('community-')}"
 
     async def read(self) -> None:
         """Read for ever; faults of the network are waited out."""
         async for seen in self.subscriber:
             self.seen.append(seen)
             if self.shown:
-                self.screen.line(self.name, f"reads {seen.leaf.hex()[:8]} {way(seen)}: {counts(seen)}")
+                self.screen.line(self.name, f"reads  {way(seen):<24} {counts(seen)}")
 
     def copy_of(self, leaf: bytes) -> Seen | None:
         """The first copy of a report that it was shown."""

@@ -38,14 +38,17 @@ class Screen:
     def line(self, who: str, text: str, style: str = "") -> None:
         """One line: the second, who, and what; cut to the width."""
         row = Text.assemble(
-            (f"{self.seconds():5.1f}s ", "dim"), (f"{who:<10.10} ", _STYLES.get(who[:2], "bold")), (text, style)
+            (f"{self.seconds():5.1f}s ", "dim"), (f"{who:<13.13}", _STYLES.get(who[:2], "bold")), (text, style)
         )
         row.truncate(WIDTH, overflow="ellipsis")
         self.console.print(row)
 
-    def say(self, text: str = "", style: str = "") -> None:
-        """Words, wrapped."""
-        self.console.print(Text(text, style=style))
+    def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:
+        """Words, wrapped; what is wrapped stands two columns further in."""
+        lines = Text(text, style=style).wrap(self.console, WIDTH - indent - 2)
+        for i, part in enumerate(lines):
+            part.rstrip()
+            self.console.print(Text(" " * (indent + (2 if i else 0))) + part)
 
     def show(self, what: RenderableType) -> None:
         """A table."""
@@ -61,8 +64,8 @@ class Screen:
         mark, style = ("✓", "green") if true else ("✗", "bold red")
         found = f" (seen: {seen})" if not true and seen != "" else ""
         text = Text(f"{what}{found}")
-        lines = text.wrap(self.console, WIDTH - 4)
-        for i, part in enumerate(lines):
+        for i, part in enumerate(text.wrap(self.console, WIDTH - 4)):
+            part.rstrip()
             self.console.print(Text.assemble(("  " + (mark if i == 0 else " ") + " ", style), part))
         return true
 

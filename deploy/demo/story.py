@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 from deploy.demo import trace, view
@@ -12,7 +11,7 @@ from deploy.demo.assessments import assessed_records, other_records
 from deploy.demo.attacks import Attack, Attacker
 from deploy.demo.countries import INSTITUTES
 from deploy.demo.federation import Federation
-from deploy.demo.officers import counts
+from deploy.demo.officers import SYMBOLS, counts
 from deploy.demo.readers import Reader
 from deploy.demo.screen import Screen, until
 from tocsin.reader import Seen
@@ -36,16 +35,28 @@ class Story:
         self._rest = {country: [r for r in found[1:] if r is not amber] for country, found in records.items()}
         self._rest["gb"].insert(0, amber)
 
+    @property
+    def flagship(self) -> str:
+        """The leaf of the report that is followed, in hex."""
+        return self._leaf(FLAGSHIP).hex()
+
     async def tell(self) -> None:
         """All acts. `Unmet` where something that was waited for did not come."""
         await self.reports_cross_borders()
-        async with AsyncExitStack() as stack:
-            labs = self.federation.submitting(stack, self._rest, _PAUSE_S, spare=_BURST)
+        labs = self.federation.labs
+        # Meanwhile the labs go on; gb's keeps some for the moment at which its node is killed.
+        rest = {country: found[:-_BURST] if country == "gb" else found for country, found in self._rest.items()}
+        submitting = asyncio.gather(*(labs[country].submit_all(found, _PAUSE_S) for country, found in rest.items()))
+        try:
             self.everybody_sees_what_policy_allows(await self._views())
             await self.why_not_more()
             self.traced_to_its_origin()
             await self.attacks_are_stopped()
-            await labs
+            await submitting
+            self._meanwhile()
+        finally:
+            submitting.cancel()
+            await asyncio.gather(submitting, return_exceptions=True)
         await self.a_killed_node_loses_nothing()
         self.all_that_was_seen()
 
@@ -62,6 +73,7 @@ class Story:
     async def reports_cross_borders(self) -> None:
         screen, fed = self.screen, self.federation
         screen.act("1. Labs report, institutes issue, and reports cross borders")
+        screen.say(f"→ from whom a copy came by whom   {SYMBOLS}", style="dim")
         await asyncio.gather(*(fed.labs[country].submit(record) for country, record in self._first.items()))
         await self._views()
         screen.claim("each lab holds its institute's signed receipt for its report", fed.all_accepted())
@@ -97,12 +109,12 @@ class Story:
         for reader in ("gb public", "ke public"):
             seen = (await self._views())[reader]
             for line in view.reasons(reader, seen):
-                screen.say("  " + line, style="dim")
-        screen.say("An officer of ke is told on the node, about the title for ke's public:")
-        for question, explanation in await fed.officers["ke"].explain(self._leaf(FLAGSHIP), "public"):
+                screen.say(line, style="dim", indent=2)
+        screen.say("An officer of jp is told on the node, about the title for jp's public:")
+        for question, explanation in await fed.officers["jp"].explain(self._leaf(FLAGSHIP), "public"):
             title = next(line for line in explanation.fields if line.field == "title")
-            came = " by ".join(hop.releaser for hop in question.chain)
-            screen.say(f"  as it came of {came}: {view.why(title)}", style="dim")
+            came = " → ".join(hop.releaser for hop in question.chain)
+            screen.say(f"by {came}: {view.why(title)}", style="dim", indent=2)
 
     def traced_to_its_origin(self) -> None:
         screen, fed = self.screen, self.federation
@@ -112,7 +124,7 @@ class Story:
         found = list(trace.steps(seen.framed, fed.trust))
         for step in found:
             for i, line in enumerate(step.lines):
-                screen.say(("  " if i == 0 else "      ") + line, style="" if i == 0 else "dim")
+                screen.say(line, style="" if i == 0 else "dim", indent=6 if i else 2)
         chain = [hop.releaser for hop in seen.hops]
         screen.claim(f"{' → '.join(chain)} → public: every signature is good", all(step.good for step in found))
         screen.claim("gb's public key alone verifies exactly the fields that ke's public sees", found[-1].good)
@@ -120,10 +132,14 @@ class Story:
     async def attacks_are_stopped(self) -> None:
         screen, fed = self.screen, self.federation
         screen.act("4. What must be stopped, is stopped, and is named")
-        leaf, amber = self._leaf(FLAGSHIP), self._leaf(AMBER)
-        await until("jp holds the AMBER report", lambda: fed.officers["jp"].holds(amber))
+
+        async def at_jp() -> bool:
+            amber = fed.officers["gb"].issued.get(AMBER)
+            return amber is not None and await fed.officers["jp"].holds(amber)
+
+        await until("jp holds the AMBER report", at_jp)
         attacker = Attacker(fed.clusters, await fed.relay_signer("jp"), fed.policy_of("jp"))
-        for attack in await attacker.prepare(leaf, amber):
+        for attack in await attacker.prepare(self._leaf(FLAGSHIP), self._leaf(AMBER)):
             await self._one_attack(attacker, attack)
 
     async def a_killed_node_loses_nothing(self) -> None:
@@ -178,6 +194,15 @@ class Story:
             return whole if len(whole) == len(found) else None
 
         return await until("gb's report is with everybody", look, 60.0)
+
+    def _meanwhile(self) -> None:
+        fed = self.federation
+        self.screen.say("Meanwhile:")
+        for country, lab in fed.labs.items():
+            issued, relayed = len(fed.officers[country].issued), len(fed.officers[country].arrived)
+            self.screen.line(
+                country, f"{len(lab.submitted)} submissions, {issued} issued, {relayed} copies from others"
+            )
 
     def _leaf(self, record: str) -> bytes:
         return self.federation.officers["gb"].issued[record]

@@ -58,12 +58,14 @@ def _is_good(key: Key | None, signature: bytes, message: bytes) -> bool:
 def _said(i: int, body: HopBody, n: int) -> str:
     at = datetime.fromtimestamp(body.minute * 60, UTC)
     given = body.mask_out.bit_count()
-    return f"hop {i}: {body.releaser} gives {given} of {n} fields to {body.audience} ({body.kind.value}), {at:%H:%M} UTC"
+    return (
+        f"hop {i}: {body.releaser} gives {given} of {n} fields to {body.audience} ({body.kind.value}), {at:%H:%M} UTC"
+    )
 
 
 def _policy(body: HopBody) -> str:
     asked = sorted({limit.kind.value for limit in body.limits})
-    limits = f"; asks relays to keep fields from {', '.join(asked)}" if asked else ""
+    limits = f"; limits for {', '.join(asked)}" if asked else ""
     return f"under policy {body.policy.id} v{body.policy.version}, sha256 {body.policy.sha256.hex()[:12]}{limits}"
 
 

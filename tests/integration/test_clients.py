@@ -11,8 +11,7 @@ import time
 
 import pytest
 from tests.crash.world import SCHEMAS, SIGNER, World
-from tests.unit.clients import REPORT, enrol, indented, subscribe
-from tests.unit.test_reader import envelopes, publish
+from tests.unit.clients import REPORT, enrol, envelopes, indented, publish, subscribe
 
 import tocsin.lab
 from tocsin.flow import topics

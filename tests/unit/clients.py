@@ -1,16 +1,25 @@
-"""What a lab and a reader of the small federation (tests/crash/world.py) have on their disks, and how they reach it."""
+"""Clients of the small federation (tests/crash/world.py): their files, the way to a broker, and what gb sends them."""
 
+import dataclasses
 import json
 import re
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.crash.world import seeded, trust_document
+from tests.crash.world import SCHEMA, SIGNER, seeded, sign, trust_document
 
+from tocsin.flow import topics
+from tocsin.flow.issue import Wanted
+from tocsin.flow.ports import Outbound
 from tocsin.light.topic import Carriage
 from tocsin.memory import MemoryReader, MemoryWriter
-from tocsin.wire.keys import KeyUse
+from tocsin.wire.envelope import Draft, frame_envelope, parse_envelope, sign_draft, with_hop
+from tocsin.wire.header import Tlp, encode_header, parse_header
+from tocsin.wire.hop import HOP_TYPE, Hop, encode_body, parse_body
+from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.statement import StreamHead, encode_statement, frame_statement, is_statement, verify_statement
 
+OUT = topics.stream("gb", "jp")
 REPORT = {"title": "Agent deleted a production database", "severity": 2, "severity_assessed_by": "frontier"}
 
 
@@ -63,3 +72,55 @@ def indented(docstring, begin):
     """The indented block of a docstring whose first line begins so, as text."""
     match = re.search(rf"^    {re.escape(begin)}.*?(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
     return re.sub(r"^    ", "", match[0], flags=re.MULTILINE)
+
+
+async def publish(world, *titles, **values):
+    """gb issues a report of each title and releases it; returns their leaves."""
+    gb, leaves = world.nodes["gb"], []
+    for title in titles:
+        report = Wanted(values={"title": title, "description": "text", "developer": ["x"], **values}, tlp=Tlp.CLEAR)
+        leaves.append(await gb.issue.issue(report, SCHEMA))
+        await world.settle()
+    return leaves
+
+
+def copy(broker, to, keep=lambda record: True):
+    """What another broker shows of the stream: some of its records, at other offsets."""
+    to.create(OUT)
+    for record in broker.records(OUT):
+        if keep(record):
+            to.append(Outbound(OUT, record.key, record.value, record.headers))
+    return to
+
+
+def envelopes(broker):
+    """The records of the stream for jp that are no heads."""
+    return [record for record in broker.records(OUT) if not is_statement(record.value)]
+
+
+def exercise_of(framed):
+    """The same report as a drill, as gb would sign and release it."""
+    old = parse_envelope(framed)
+    header = dataclasses.replace(parse_header(old.header), exercise=True, incident=b"\7" * 16)
+    values = tuple(old.disclosed.get(i, b"\0") for i in range(old.n))
+    draft = Draft(encode_header(header), values, tuple(bytes([i]) * 16 for i in range(old.n)))
+    envelope = sign_draft(draft, sign("gb", KeyUse.EVENT, draft.entry))
+    body = parse_body(old.hops[0].body, old.n)
+    body = dataclasses.replace(body, prev=draft.leaf, mask_out=envelope.mask, reasons=(), limits=())
+    return frame_envelope(with_hop(envelope, signed_hop(body, old.n)))
+
+
+def signed_hop(body, n):
+    """A hop with this body, signed by gb."""
+    raw = encode_body(body, n)
+    return Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
+
+
+def forked_head(gb, seq, head):
+    """Another head for a seq, signed by gb all the same; as a record of the stream for jp."""
+    shown = [r.value for r in gb.broker.records(OUT) if is_statement(r.value)][-1]
+    body = verify_statement(shown, gb.trust, gb.world.clock(), None).body
+    assert isinstance(body, StreamHead)
+    kind, raw = encode_statement(dataclasses.replace(body, seq=seq, head=head))
+    framed = frame_statement(kind, raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(kind, raw)))
+    return Outbound(OUT, b"", framed, ())

@@ -166,8 +166,9 @@ async def test_without_a_network_report_returns_and_the_next_client_sends_the_sa
     gb.broker.down = True
     async with client() as reporter:
         given = [await reporter.report({"title": f"number {n}"}) for n in range(3)]
+        await holds(lambda: asyncio.sleep(0, len(reporter.faults) == 2))
         with pytest.raises(TimeoutError, match="the broker cannot be reached"):
-            await given[0].receipt(0.5)
+            await given[0].receipt(0.05)
     gb.broker.down = False
     async with client() as reporter:
         assert [p.record for p in await reporter.pending()] == [p.record for p in given]

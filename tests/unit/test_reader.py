@@ -2,16 +2,28 @@
 
 import asyncio
 import dataclasses
+import itertools
 import json
 
 import pytest
-from tests.crash.world import SCHEMA, SIGNER, START_MS, World, sign, trust_document
-from tests.unit.clients import in_memory, indented, subscribe, write_trust
+from tests.crash.world import SCHEMA, START_MS, World, trust_document
+from tests.unit.clients import (
+    OUT,
+    copy,
+    envelopes,
+    exercise_of,
+    forked_head,
+    in_memory,
+    indented,
+    publish,
+    signed_hop,
+    subscribe,
+    write_trust,
+)
 
 import tocsin.reader
 from tocsin.errors import AdapterError, ConfigError
 from tocsin.flow import topics
-from tocsin.flow.issue import Wanted
 from tocsin.flow.outbox import CONTENT_TYPE
 from tocsin.flow.ports import Outbound
 from tocsin.memory import Faults, MemoryBroker
@@ -19,13 +31,9 @@ from tocsin.reader import Condition, Subscriber, state
 from tocsin.reader.config import load
 from tocsin.reader.health import SILENT_MS
 from tocsin.wire.envelope import frame_envelope, parse_envelope
-from tocsin.wire.header import Tlp
-from tocsin.wire.hop import HOP_TYPE, Code, Hop, encode_body, parse_body
-from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.hop import Code, parse_body
 from tocsin.wire.reasons import Note, Reason
 from tocsin.wire.statement import is_statement
-
-OUT = topics.stream("gb", "jp")
 
 
 @pytest.fixture
@@ -53,31 +61,8 @@ def client(tmp_path, world, gb):
     return make
 
 
-async def publish(world, *titles, **values):
-    """gb issues a report of each title and releases it; returns their leaves."""
-    gb, leaves = world.nodes["gb"], []
-    for title in titles:
-        report = Wanted(values={"title": title, "description": "text", "developer": ["x"], **values}, tlp=Tlp.CLEAR)
-        leaves.append(await gb.issue.issue(report, SCHEMA))
-        await world.settle()
-    return leaves
-
-
 async def read(subscriber):
     return [seen async for seen in subscriber.available()]
-
-
-def copy(broker, to, keep=lambda record: True):
-    """What another broker shows of the stream: some of its records, at other offsets."""
-    to.create(OUT)
-    for record in broker.records(OUT):
-        if keep(record):
-            to.append(Outbound(OUT, record.key, record.value, record.headers))
-    return to
-
-
-def envelopes(broker):
-    return [record for record in broker.records(OUT) if not is_statement(record.value)]
 
 
 def test_the_configuration_in_the_docstring_loads(tmp_path):
@@ -154,11 +139,9 @@ async def test_who_stops_waiting_at_any_moment_loses_nothing_and_sees_nothing_tw
     leaves = await publish(world, *map(str, range(12)))
     shown = []
     async with client() as subscriber:
-        for turns in range(400):
+        for turn in itertools.count():
             task = asyncio.ensure_future(anext(subscriber))
-            for _ in range(turns % 40):
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.001 * (turns % 7))
+            await asyncio.wait([task], timeout=0.0003 * (turn % 199))
             task.cancel()
             result = (await asyncio.gather(task, return_exceptions=True))[0]
             if not isinstance(result, BaseException):
@@ -323,26 +306,6 @@ async def test_drills_and_reports_are_never_mixed(client, world, gb, tmp_path):
         assert subscriber.health().counts["report"] == 1
 
 
-def exercise_of(framed):
-    """The same report as a drill, as gb would sign and release it."""
-    from tocsin.wire.envelope import Draft, sign_draft, with_hop  # noqa: PLC0415
-    from tocsin.wire.header import encode_header, parse_header  # noqa: PLC0415
-
-    old = parse_envelope(framed)
-    header = dataclasses.replace(parse_header(old.header), exercise=True, incident=b"\7" * 16)
-    values = tuple(old.disclosed.get(i, b"\0") for i in range(old.n))
-    draft = Draft(encode_header(header), values, tuple(bytes([i]) * 16 for i in range(old.n)))
-    envelope = sign_draft(draft, sign("gb", KeyUse.EVENT, draft.entry))
-    body = parse_body(old.hops[0].body, old.n)
-    body = dataclasses.replace(body, prev=draft.leaf, mask_out=envelope.mask, reasons=(), limits=())
-    return frame_envelope(with_hop(envelope, signed_hop(body, old.n)))
-
-
-def signed_hop(body, n):
-    raw = encode_body(body, n)
-    return Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
-
-
 async def test_another_chain_of_a_report_is_shown_again_once(client, world, gb):
     (leaf,) = await publish(world, "a")
     old = parse_envelope(envelopes(gb.broker)[0].value)
@@ -365,17 +328,6 @@ async def test_two_heads_for_one_seq_are_a_fork_and_both_are_kept(client, world,
         assert [one.note for one in await subscriber.notes()] == [Note.FORK, Note.FORK]
         heads = await subscriber._file.run(lambda db: db.execute("SELECT head FROM head WHERE seq = 1").fetchall())
         assert len(heads) == 2
-
-
-def forked_head(gb, seq, head):
-    from tocsin.wire.statement import StreamHead, encode_statement, frame_statement, verify_statement  # noqa: PLC0415
-
-    shown = [r.value for r in gb.broker.records(OUT) if is_statement(r.value)][-1]
-    body = verify_statement(shown, gb.trust, gb.world.clock(), None).body
-    assert isinstance(body, StreamHead)
-    kind, raw = encode_statement(dataclasses.replace(body, seq=seq, head=head))
-    framed = frame_statement(kind, raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(kind, raw)))
-    return Outbound(OUT, b"", framed, ())
 
 
 async def test_a_place_that_the_topic_no_longer_has_is_a_gap_and_not_the_end(client, world, gb):

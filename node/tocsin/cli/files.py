@@ -44,10 +44,17 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> None:
         raise InputError(f"the file cannot be written ({error.strerror})", place=str(path)) from error
 
 
-def edit_config(path: Path, change: Callable[[tomlkit.TOMLDocument], None], load: Callable[[Path], C]) -> C:
+def edit_config(
+    path: Path,
+    change: Callable[[tomlkit.TOMLDocument], None],
+    load: Callable[[Path], C],
+    *,
+    first: Callable[[], None] | None = None,
+) -> C:
     """Change a TOML file and keep its comments; written only if it loads. Returns the new configuration.
 
-    `BadConfigError` with every problem that the change would make.
+    `first` is done once the change is known to be good, and before it is written. `BadConfigError` with every problem
+    that the change would make.
     """
     load(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
@@ -58,6 +65,8 @@ def edit_config(path: Path, change: Callable[[tomlkit.TOMLDocument], None], load
     fresh = _beside(path, tomlkit.dumps(document))
     try:
         loaded = load(fresh)
+        if first is not None:
+            first()
         fresh.replace(path)
     except BadConfigError as bad:
         raise BadConfigError(

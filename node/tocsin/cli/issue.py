@@ -141,19 +141,14 @@ def _base(rests_on: _Basis, schema: Schema, document: Mapping[str, Any]) -> dict
             values[of.name] = given[0]
             if of.name not in document and any(value != given[0] for value in given):
                 disagreed.append(of.name)
-    settled = {
-        schema.fields[i].name for name in document if (of := schema.named(name)) for i in _ladder(schema, of.index)
-    }
+    said = [of.index for of in schema.fields if of.name in document]
+    settled = {schema.fields[i].name for slot in said for i in (*schema.finer(slot), *schema.coarser(slot))}
     derived = {of.name for of in schema.fields if any(schema.fields[i].name in values for i in schema.finer(of.index))}
     disagreed = [name for name in disagreed if name not in settled | derived]
     if disagreed:
         remedy = "Say in a file by --with what the national report says, or null"
         raise InputError("the sources disagree on " + ", ".join(disagreed), remedy=remedy)
     return to_document({n: v for n, v in values.items() if n not in settled | derived}, schema)
-
-
-def _ladder(schema: Schema, i: int) -> list[int]:
-    return [*schema.finer(i), *schema.coarser(i)]
 
 
 def _known(verified: Verified) -> dict[str, Any]:

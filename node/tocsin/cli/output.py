@@ -224,10 +224,10 @@ def complain(fault: TocsinError) -> None:
         sys.stderr.write(json.dumps(data, default=str, ensure_ascii=False) + "\n")
     else:
         console = Console(stderr=True, highlight=False)
-        console.print(Text.assemble(("error ", "bold red"), harmless(fault.thing)))
+        console.print(Text.assemble(("error ", "bold red"), harmless(fault.thing)), soft_wrap=True)
         for word, text in (("at", fault.place), ("do", fault.remedy)):
             if text:
-                console.print(Text(f"   {word} {harmless(text)}"))
+                console.print(Text(f"   {word} {harmless(text)}"), soft_wrap=True)
     if OPTIONS.traceback:
         Console(stderr=True).print_exception()
 

@@ -24,6 +24,7 @@ from tocsin.cli.output import OPTIONS, Moment, command, confirm, give, print_jso
 from tocsin.cli.trust import known_trust
 from tocsin.config import Config, load
 from tocsin.errors import InputError
+from tocsin.trust import load_trust
 from tocsin.wire.keys import PartyKind, TrustView
 
 Record = Annotated[Path, typer.Argument(help="The party record that it handed over.", exists=True, dir_okay=False)]
@@ -187,37 +188,40 @@ async def reader_remove(name: ReaderId) -> None:
 def _add(record: dict[str, Any] | None, entry: tuple[str, dict[str, Any]] | None, *, yes: bool) -> None:
     """Both files checked, then both written: trust first, since an entry without keys verifies nothing."""
     config = load(OPTIONS.config)
+    trust = config.trust.file
+    old = new = read_trust_document(trust)
     if record is not None:
         if record["party"] == config.node.id:
             raise InputError("this is the node itself", place=config.node.id)
-        old = read_trust_document(config.trust.file)
         new = with_party(old, record)
+        load_trust(new)
+    if record is not None and new != old:
         party = party_of(record)
-        if new != old:
-            say(
-                f"{party.id}, {party.kind.value} of {party.jurisdiction or 'no country'}; read these aloud with its officer:"
-            )
-            for line in read_aloud(party):
-                say(f"  {line}")
-            confirm("Did the other side read the same?", sure=yes)
-            replace_trust(config.trust.file, old, new)
-    if entry is not None:
-        edit_config(OPTIONS.config, lambda document: _put(document, *entry), load)
-    told = {"added": entry[1]["id"] if entry else record["party"] if record else ""}
-    if record is not None:
-        told |= {"trust_version": read_trust_document(config.trust.file)["version"]}
-    give(told)
+        say(f"{party.id}, {party.kind.value} of {party.jurisdiction or 'no country'}; compare by telephone:")
+        for line in read_aloud(party):
+            say(f"  {line}")
+        confirm("Did the other side read the same?", sure=yes)
+    if entry is None:
+        replace_trust(trust, old, new)
+    else:
+        edit_config(OPTIONS.config, lambda d: _put(d, *entry), load, first=lambda: replace_trust(trust, old, new))
+    added = entry[1]["id"] if entry else record["party"] if record else ""
+    give({"added": added, "trust_version": new["version"]})
 
 
 def _put(document: tomlkit.TOMLDocument, table: str, entry: Mapping[str, Any]) -> None:
     """Add an entry to [[table]], or change the one with that id."""
-    entries = document.setdefault(table, tomlkit.aot())
+    if table not in document:
+        document.add(tomlkit.nl())
+        document.add(table, tomlkit.aot())
+    entries: Any = document[table]
     known = next((one for one in entries if one.get("id") == entry["id"]), None)
     if known is not None:
         known.update(entry)
         return
     made = tomlkit.table()
     made.update(entry)
+    made.add(tomlkit.nl())
     entries.append(made)
 
 
@@ -236,14 +240,11 @@ def _set_suspended(party: str, *, suspended: bool) -> None:
 
 def _remove(table: str, name: str, *, distrust: bool) -> None:
     def change(document: tomlkit.TOMLDocument) -> None:
-        _entry(document, table, name)
-        entries = document[table]
-        kept = [one for one in entries if one.get("id") != name]  # type: ignore[union-attr]
-        del document[table]
-        if kept:
-            document[table] = tomlkit.aot()
-            for one in kept:
-                document[table].append(one)  # type: ignore[union-attr]
+        known = _entry(document, table, name)
+        entries: Any = document[table]
+        entries.remove(known)
+        if not entries:
+            document.remove(table)
 
     config = edit_config(OPTIONS.config, change, load)
     if distrust:

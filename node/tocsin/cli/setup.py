@@ -205,7 +205,8 @@ def _config_text(name: str, jurisdiction: str, bootstrap: str, *, encrypted: boo
             raise AssertionError(f"the example configuration has no line #{line}")
         text = text.replace(f"\n#{line}\n", f"\n{line}\n")
     document = tomlkit.parse(text)
-    document["kafka"]["bootstrap"] = bootstrap  # type: ignore[index]
+    kafka: Any = document["kafka"]
+    kafka["bootstrap"] = bootstrap
     return tomlkit.dumps(document)
 
 

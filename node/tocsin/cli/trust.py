@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tocsin.cli.files import read_trust_document
 from tocsin.cli.output import OPTIONS
 from tocsin.config import load
-from tocsin.light.trust_file import TrustFile
+from tocsin.trust import load_trust
 from tocsin.wire.keys import TrustView
 
 
 def known_trust(given: Path | None) -> TrustView:
     """The trust view that is given, or the node's own. `TrustError` with the file as its place."""
-    file = TrustFile(given if given is not None else load(OPTIONS.config).trust.file)
-    file.open()
-    return file.view
+    return load_trust(read_trust_document(given if given is not None else load(OPTIONS.config).trust.file))

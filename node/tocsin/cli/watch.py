@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +50,7 @@ async def watch(audience: Audience = None, reader: ReaderFile = None, last: Last
                 say(_drawn(line))
 
 
-async def _going_out(audience: str, last: int, *, once: bool) -> AsyncIterator[dict[str, Any]]:
+async def _going_out(audience: str, last: int, *, once: bool) -> AsyncGenerator[dict[str, Any], None]:
     """The sealed records of the node's own stream, as the store holds them, sent or about to be."""
     async with at_the_desk() as desk:
         topic = topics.stream(desk.setting.node, audience)
@@ -64,10 +65,7 @@ async def _going_out(audience: str, last: int, *, once: bool) -> AsyncIterator[d
 
         row = await in_one(desk.store, begin)
         while True:
-            where = {"topic": topic, "row": Between(low=row + 1)}
-            found = await in_one(
-                desk.store, lambda tx, where=where: tx.find(Outgoing, where, order=("row",), limit=BATCH)
-            )
+            found = await in_one(desk.store, partial(_after, topic, row))
             for record in found:
                 row = record.row
                 if not record.statement:
@@ -78,6 +76,10 @@ async def _going_out(audience: str, last: int, *, once: bool) -> AsyncIterator[d
                 await asyncio.sleep(POLL_S)
 
 
+async def _after(topic: str, row: int, tx: Tx) -> list[Outgoing]:
+    return await tx.find(Outgoing, {"topic": topic, "row": Between(low=row + 1)}, order=("row",), limit=BATCH)
+
+
 def _sealed(desk: Desk, record: Outgoing) -> dict[str, Any]:
     place: dict[str, Any] = {"seq": record.seq, "epoch": record.epoch, "sealed": Moment(record.sealed_ms)}
     verdict = verify(record.value, desk.setting.trust, desk.setting.schemas, now_ms(), None, lambda _: True)
@@ -86,7 +88,7 @@ def _sealed(desk: Desk, record: Outgoing) -> dict[str, Any]:
     return place | _line(seen_of(verdict))
 
 
-async def _coming_in(file: Path, *, once: bool) -> AsyncIterator[dict[str, Any]]:
+async def _coming_in(file: Path, *, once: bool) -> AsyncGenerator[dict[str, Any], None]:
     """What a subscriber is shown; its position moves, as for any program that reads by it."""
     from tocsin.reader import Subscriber  # noqa: PLC0415 - the Kafka client costs half a second that others need not wait
 
@@ -98,7 +100,7 @@ async def _coming_in(file: Path, *, once: bool) -> AsyncIterator[dict[str, Any]]
             say(f"that is all; the stream is {health.condition.value.lower()}")
 
 
-async def _shown(subscriber: Any, *, once: bool) -> AsyncIterator[Seen]:
+async def _shown(subscriber: Any, *, once: bool) -> AsyncGenerator[Seen, None]:
     async for seen in subscriber.available() if once else subscriber:
         yield seen
 

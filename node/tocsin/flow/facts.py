@@ -55,7 +55,7 @@ class Facts:
     def question(self, setting: Setting, copy: Copy, verified: Verified, audience: str, now_ms: int) -> Question:
         """What is asked of `decide`: this copy of a report, for that audience, now."""
         report, minute = self.reports[copy.leaf], minute_up(now_ms)
-        policy = setting.policy_in_force(report.schema, minute)
+        policy = setting.policy_for(report.schema, minute)
         answered = {
             (hold.rule, hold.audience): hold.state == "APPROVED"
             for hold in self.holds.values()

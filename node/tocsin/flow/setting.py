@@ -36,12 +36,17 @@ class Setting:
     policies: tuple[Policy, ...] = ()
     caps: Caps = field(default_factory=Caps)
 
-    def policy_in_force(self, schema: str, minute: int) -> Policy | None:
-        """The highest version, in force at `minute`, that serves the name and major of `schema` (design 3)."""
+    def policy_for(self, schema: str, minute: int) -> Policy | None:
+        """The policy that serves name and major of `schema` (design 3): the highest version in force at `minute`.
+
+        Where none is yet, the first that will be: what is asked of it then says when it begins.
+        """
         name, version = schema.split("/")
-        wanted = (name, version.split(".")[0])
-        serving = [p for p in self.policies if p.serves(*wanted) and p.effective_minute <= minute]
-        return max(serving, key=lambda p: p.version, default=None)
+        serving = [p for p in self.policies if p.serves(name, version.split(".")[0])]
+        in_force = [p for p in serving if p.effective_minute <= minute]
+        if in_force:
+            return max(in_force, key=lambda p: p.version)
+        return min(serving, key=lambda p: p.effective_minute, default=None)
 
     def audiences(self) -> frozenset[str]:
         """Every audience that any loaded policy names: whom a report may be owed to."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tocsin.errors import InputError
+from tocsin.errors import AdapterError, InputError
 from tocsin.flow.admit import report_row
 from tocsin.flow.issue import Wanted
 from tocsin.flow.ports import Clock, Entropy
@@ -188,6 +188,11 @@ class Reporter:
     async def receipts(self, record: bytes | None = None) -> list[SignedReceipt]:
         """Every receipt so far, in the order of their arrival: of all reports, or of one."""
         return await self._spool.receipts(record)
+
+    @property
+    def faults(self) -> Mapping[str, AdapterError]:
+        """What keeps `sending` or `receipts` from the institute's cluster at the moment; tried again by itself."""
+        return self._errands.faults
 
     async def unverified(self) -> list[tuple[Reason, bytes]]:
         """What came as a receipt and does not verify under today's trust view, with why."""
