@@ -16,6 +16,7 @@ from deploy.demo.federation import Federation, federation, near
 from deploy.demo.folder import chosen, fresh
 from deploy.demo.screen import Screen, Unmet
 from deploy.demo.story import Story
+
 from tocsin.errors import TocsinError
 
 TRUE, UNTRUE, INTERRUPTED = 0, 1, 130
@@ -75,20 +76,22 @@ class _Ending:
         self.stop = asyncio.Event()
         self.told = False
         self._signals = 0
+        self._telling: asyncio.Task[Any] | None = None
 
     def listen(self) -> None:
-        """From now on."""
+        """From now on, for the task that calls it."""
+        self._telling = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._heard, asyncio.current_task())
+            asyncio.get_running_loop().add_signal_handler(number, self._heard)
 
-    def _heard(self, telling: asyncio.Task[int]) -> None:
+    def _heard(self) -> None:
         self._signals += 1
         if self._signals > 1:
             os._exit(INTERRUPTED)  # children are tied to this process, and end with it
         if self.told:
             self.stop.set()
-        else:
-            telling.cancel()
+        elif self._telling is not None:
+            self._telling.cancel()
 
 
 async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from deploy.demo.clusters import Clusters
 from deploy.demo.screen import Unmet
+
 from tocsin.flow import topics
 from tocsin.flow.ports import Outbound, Record, Signer
 from tocsin.flow.setting import minute_up

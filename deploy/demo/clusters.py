@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.demo.screen import Screen
+
 from tocsin.config import Config
 from tocsin.errors import AdapterError
 from tocsin.kafka.admin import Admin

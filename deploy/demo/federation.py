@@ -17,6 +17,7 @@ from deploy.demo.officers import Officer
 from deploy.demo.prepare import Prepared
 from deploy.demo.readers import Reader
 from deploy.demo.screen import Screen
+
 from tocsin.app import desk, make_signer, read_setting
 from tocsin.config import check_files, load
 from tocsin.lab import Reporter
@@ -63,10 +64,12 @@ class Federation:
         await signer.open()
         return signer
 
-    def shown(self, shown: bool) -> None:  # noqa: FBT001 - a switch
+    def shown(self, shown: bool) -> None:
         """Whether each report is shown as it moves."""
-        for one in (*self.officers.values(), *self.readers):
-            one.shown = shown
+        for officer in self.officers.values():
+            officer.shown = shown
+        for reader in self.readers:
+            reader.shown = shown
 
     def all_accepted(self) -> bool:
         """Whether every submission has its receipt."""

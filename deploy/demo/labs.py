@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.demo.screen import Screen, Unmet
+
 from tocsin.formats.genai_incidents import document
 from tocsin.lab import Pending, Reporter
 

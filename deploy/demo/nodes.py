@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.demo.screen import Unmet, until
+
 from tocsin.errors import AdapterError
 
 _STOP_S = 15.0

@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 from deploy.demo.assessments import SCHEME, Assessment, assessments
 from deploy.demo.countries import Country, incident_schema
 from deploy.demo.screen import Screen
+
 from tocsin.app import Desk
 from tocsin.cli.node import in_one
 from tocsin.flow import topics
 from tocsin.flow.decide import Explanation, explain
+from tocsin.flow.facts import Facts
 from tocsin.flow.issue import Issue, Wanted
 from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Between, Tx
-from tocsin.flow.facts import Facts
 from tocsin.flow.rows import Copy, Hold, Outlet, Quarantined, Report, Row, Source, Submission
 from tocsin.policy.question import Question
 from tocsin.reader.seen import Seen, seen_of

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deploy.demo.clusters import SUPERUSER, Clusters
 from deploy.demo.countries import Country
+
 from tocsin.kafka.dev import DevKafka
 from tocsin.signer import generate
 from tocsin.wire.keys import KeyUse
@@ -86,7 +87,7 @@ def principal(audience: str) -> str:
 def _node(country: Country, own: DevKafka, peers: Mapping[str, DevKafka], port: int) -> str:
     tables = [
         f'[node]\nid = "{country.id}"\njurisdiction = "{country.jurisdiction}"',
-        '[keys]\nrelay = "keys/relay.pem"\nrelay_passphrase = { file = "secrets/relay" }\n'
+        '[keys]\nrelay = "keys/relay.pem"\nrelay_passphrase = { file = "secrets/relay" }\n',
         'event = "keys/event.pem"\nevent_passphrase = { file = "secrets/event" }',
         '[[policy]]\nfile = "policies/incident.toml"',
         f'[kafka]\n{_mtls(own, country.id)}\nprincipal = "{country.id}"\noperators = ["{SUPERUSER}"]',

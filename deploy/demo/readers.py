@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deploy.demo.officers import counts, way
 from deploy.demo.screen import Screen
+
 from tocsin.reader import Seen, Subscriber
 from tocsin.wire.reasons import Note
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from deploy.demo import trace, view
@@ -14,6 +15,7 @@ from deploy.demo.federation import Federation
 from deploy.demo.officers import SYMBOLS, counts
 from deploy.demo.readers import Reader
 from deploy.demo.screen import Screen, until
+
 from tocsin.reader import Seen
 
 FLAGSHIP, AMBER = "INC-07051", "INC-04730"
@@ -71,6 +73,7 @@ class Story:
     # -- the acts --------------------------------------------------------------------------------------------------------
 
     async def reports_cross_borders(self) -> None:
+        """One report of each lab, from its submission to the last reader."""
         screen, fed = self.screen, self.federation
         screen.act("1. Labs report, institutes issue, and reports cross borders")
         screen.say(f"→ from whom a copy came by whom   {SYMBOLS}", style="dim")
@@ -80,6 +83,7 @@ class Story:
         fed.shown(False)
 
     def everybody_sees_what_policy_allows(self, views: Mapping[str, Seen]) -> None:
+        """The same report, field by field, for six readers."""
         screen = self.screen
         screen.act(f"2. One report ({FLAGSHIP}, of gb), as everybody sees it")
         screen.show(view.table(views))
@@ -103,6 +107,7 @@ class Story:
         )
 
     async def why_not_more(self) -> None:
+        """The reasons: on the wire, and for an officer."""
         screen, fed = self.screen, self.federation
         screen.say()
         screen.say("Why not more? The wire says, signed by whoever withheld:")
@@ -117,6 +122,7 @@ class Story:
             screen.say(f"by {came}: {view.why(title)}", style="dim", indent=2)
 
     def traced_to_its_origin(self) -> None:
+        """Every signature between a reader far away and the origin."""
         screen, fed = self.screen, self.federation
         screen.act("3. Traced: from a public reader in Kenya back to gb's signature")
         seen = fed.reader("ke", "public").copy_of(self._leaf(FLAGSHIP))
@@ -130,6 +136,7 @@ class Story:
         screen.claim("gb's public key alone verifies exactly the fields that ke's public sees", found[-1].good)
 
     async def attacks_are_stopped(self) -> None:
+        """Bytes that must not pass, through the real brokers to the real nodes."""
         screen, fed = self.screen, self.federation
         screen.act("4. What must be stopped, is stopped, and is named")
 
@@ -143,6 +150,7 @@ class Story:
             await self._one_attack(attacker, attack)
 
     async def a_killed_node_loses_nothing(self) -> None:
+        """A node dies while it works, and comes back; the signed heads prove that all arrived once."""
         screen, fed = self.screen, self.federation
         screen.act("5. SIGKILL of gb's node in the middle of its work")
         lab, officer, node = fed.labs["gb"], fed.officers["gb"], fed.nodes["gb"]
@@ -165,6 +173,7 @@ class Story:
         await self._complete()
 
     def all_that_was_seen(self) -> None:
+        """Totals."""
         screen = self.screen
         screen.act("6. What each reader has")
         for reader in self.federation.readers:
@@ -225,7 +234,7 @@ class Story:
         screen, fed = self.screen, self.federation
         lines = []
         for reader in fed.readers:
-            await until(f"{reader.name} has read all", lambda reader=reader: _caught_up(fed, reader), 60.0)
+            await until(f"{reader.name} has read all", partial(_caught_up, fed, reader), 60.0)
             lines.append(await self._proven(reader))
         good = sum(good for good, _ in lines)
         screen.claim(
@@ -236,11 +245,7 @@ class Story:
         broken = []
         for reader_of in INSTITUTES:
             for peer in fed.country(reader_of).peers:
-                await until(
-                    f"{reader_of} has read all of {peer}",
-                    lambda reader_of=reader_of, peer=peer: _in_step(fed, reader_of, peer),
-                    60.0,
-                )
+                await until(f"{reader_of} has read all of {peer}", partial(_in_step, fed, reader_of, peer), 60.0)
                 broken += [f"{peer} → {reader_of}"] if (await fed.officers[reader_of].read_from(peer))[1] else []
         screen.claim("the six streams between the institutes are complete as well", not broken, broken)
 

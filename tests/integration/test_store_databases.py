@@ -202,7 +202,6 @@ async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(postgres) 
 
 async def test_a_writer_that_does_not_end_is_a_conflict(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(store, "BUSY_S", 0.2)
-    monkeypatch.setattr(store, "_SQLITE", ("PRAGMA busy_timeout=200", *store._SQLITE[1:]))
     made = SqlStore(f"sqlite:///{tmp_path}/store")
     await made.migrate()
     other = sqlite3.connect(tmp_path / "store", isolation_level=None)

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-
 from deploy.demo.assessments import assessed_records, assessments
 from deploy.demo.countries import INSTITUTES, incident_schema
+
 from tocsin.formats.genai_incidents import document, incidents
 from tocsin.report.document import from_document
 from tocsin.report.vocabulary import encode_slots

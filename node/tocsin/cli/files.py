@@ -157,7 +157,7 @@ def trust_text(document: Mapping[str, Any]) -> str:
 
 def read_aloud(party: Party) -> list[str]:
     """One line per key of a party, to be read over the telephone."""
-    return [f"{key.use.value:<5}  {fingerprint(key.key_id)}" for key in party.keys]
+    return [f"{key.use.value:<5}  {fingerprint(key.key_id)}" for key in party.keys] or ["it has no keys: it only reads"]
 
 
 def as_written(path: Path, config: Path) -> str:

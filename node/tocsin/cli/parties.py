@@ -250,7 +250,7 @@ def _remove(table: str, name: str, *, distrust: bool) -> None:
     if distrust:
         old = read_trust_document(config.trust.file)
         replace_trust(config.trust.file, old, without_party(old, name))
-    give({"removed": name, "distrusted": distrust})
+    give({"removed": name} | ({"distrusted": True} if distrust else {}))
     say(_RESTART)
 
 
@@ -291,8 +291,9 @@ def _show_parties(found: list[dict[str, Any]], trust: TrustView, empty: str) -> 
         if party is None:
             say("  not in the trust view: nothing of it verifies")
             continue
-        for key, line in zip(keys, read_aloud(party), strict=True):
-            say(f"  {line}" + ("  REVOKED" if key.revoked_at_ms is not None else ""))
+        revoked = [key.revoked_at_ms is not None for key in keys] or [False]
+        for is_revoked, line in zip(revoked, read_aloud(party), strict=True):
+            say(f"  {line}" + ("  REVOKED" if is_revoked else ""))
     if not found:
         say(empty)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,9 @@ from tocsin.cli.files import (
 from tocsin.cli.output import OPTIONS, ask, command, give, now_ms, say
 from tocsin.config import BadConfigError, example, load
 from tocsin.errors import InputError
+from tocsin.lab.config import load as load_lab
 from tocsin.packaged import packaged
+from tocsin.reader.config import load as load_reader
 from tocsin.report.texts import date_text
 from tocsin.signer import generate
 from tocsin.trust import load_parties
@@ -48,6 +51,7 @@ Reach = Annotated[str, typer.Option("--bootstrap", help="The institute's Kafka, 
 Others = Annotated[list[Path] | None, typer.Option("--trust", help="Records of others to trust.", exists=True)]
 User = Annotated[str | None, typer.Option("--username", help="Its SCRAM name at the institute's Kafka.")]
 Audience = Annotated[str, typer.Option("--audience", help="Whose stream: its own party id, public, or community-….")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Where it is a party: MEMBER, AUTHORITY or BODY.")]
 
 
 @command
@@ -66,18 +70,13 @@ async def init(
     trust, policy, public = folder / "trust.json", folder / "policies" / "incident.toml", folder / f"{name}{RECORD}"
     require_absent([config, *keys.values(), trust, policy, public])
     phrases = {use: _passphrase(use) if encrypt else None for use in _USES}
-    text = _config_text(name, jurisdiction, bootstrap, encrypted=encrypt)
+    write_new(config, _config_text(name, jurisdiction, bootstrap, encrypted=encrypt))
+    _require_good(config, load)
     record = _new_party(name, PartyKind.MEMBER, jurisdiction, keys, phrases, key_days)
     write_new(trust, trust_text({"version": 1, "parties": [record]}))
     write_new(public, trust_text(record))
     text_of_policy, from_pack = _policy(name, jurisdiction)
     write_new(policy, text_of_policy)
-    write_new(config, text)
-    try:
-        load(config)
-    except BadConfigError:
-        config.unlink()
-        raise
     _give_new(record, config, public)
     say(
         f"\npolicies/incident.toml is the example for {jurisdiction}: your lawyers decide what it says."
@@ -107,17 +106,15 @@ async def lab_init(
     require_absent([config, trust_file, public, *keys.values()])
     known = [read_record(path) for path in (institute, *(trust or ()))]
     tables = _client(known[0], bootstrap, username)
-    phrases = {use: _passphrase(use) if encrypt else None for use in _USES}
-    record = _new_party(name, PartyKind.LAB, jurisdiction, keys, phrases, key_days)
     own: dict[str, Any] = {use.value: as_written(path, config) for use, path in keys.items()}
     if encrypt:
         own |= {f"{use.value}_passphrase": _env(_variable(use)) for use in _USES}
+    write_new(config, tomlkit.dumps({"lab": {"id": name}, "keys": own, **tables}))
+    _require_good(config, load_lab)
+    phrases = {use: _passphrase(use) if encrypt else None for use in _USES}
+    record = _new_party(name, PartyKind.LAB, jurisdiction, keys, phrases, key_days)
     write_new(trust_file, trust_text(_view([record, *known])))
     write_new(public, trust_text(record))
-    write_new(config, tomlkit.dumps({"lab": {"id": name}, "keys": own, **tables}))
-    from tocsin.lab.config import load as load_lab  # noqa: PLC0415 - the Kafka client costs half a second
-
-    load_lab(config)
     _give_new(record, config, public)
     say(f"\nHand {public.name} to the institute, and read the fingerprints to it over the telephone.")
     say("Next, once it has enrolled you: tocsin report FILE --as lab.toml --wait 60")
@@ -125,25 +122,56 @@ async def lab_init(
 
 @command
 async def reader_init(
-    institute: Institute, bootstrap: Reach, audience: Audience, username: User = None, trust: Others = None
+    institute: Institute,
+    bootstrap: Reach,
+    audience: Audience,
+    kind: Kind = None,
+    jurisdiction: Country = None,
+    username: User = None,
+    trust: Others = None,
 ) -> None:
-    """Set a reader's client up in this folder: reader.toml and its trust view."""
-    folder = OPTIONS.config.absolute().parent
-    config, trust_file = folder / "reader.toml", folder / "trust.json"
-    require_absent([config, trust_file])
-    known = [read_record(path) for path in (institute, *(trust or ()))]
-    tables = _client(known[0], bootstrap, username)
-    write_new(trust_file, trust_text(_view(known)))
-    write_new(config, tomlkit.dumps({"reader": {"audience": audience}, **tables}))
-    from tocsin.reader.config import load as load_reader  # noqa: PLC0415 - as above
+    """Set a reader's client up in this folder: reader.toml, its trust view; for a party also its record.
 
-    load_reader(config)
-    give({"written": str(config), "audience": audience, "trusted": [record["party"] for record in known]})
-    say("\nRead the fingerprints of everybody whom you trust over the telephone:")
+    A party that only reads signs nothing: its record has no keys.
+    """
+    folder = OPTIONS.config.absolute().parent
+    config, trust_file, public = folder / "reader.toml", folder / "trust.json", folder / f"{audience}{RECORD}"
+    require_absent([config, trust_file, public])
+    known = [read_record(path) for path in (institute, *(trust or ()))]
+    if is_party_id(audience):
+        known.append(_reading_party(audience, kind, jurisdiction))
+    tables = _client(known[0], bootstrap, username)
+    write_new(config, tomlkit.dumps({"reader": {"audience": audience}, **tables}))
+    _require_good(config, load_reader)
+    write_new(trust_file, trust_text(_view(known)))
+    told = {"written": str(config), "audience": audience, "trusted": [record["party"] for record in known]}
+    if is_party_id(audience):
+        write_new(public, trust_text(known[-1]))
+        told |= {"record": str(public)}
+    give(told)
+    say("\nCompare the fingerprints of everybody whom you trust by telephone:")
     for record in known:
         for line in read_aloud(party_of(record)):
             say(f"  {record['party']:<8} {line}")
-    say("Next, once it gave you access: tocsin watch --reader reader.toml")
+    say("Next, once the institute gave you access: tocsin watch --reader reader.toml")
+
+
+def _reading_party(name: str, kind: str | None, jurisdiction: str | None) -> dict[str, Any]:
+    kinds = [one.value for one in PartyKind if one is not PartyKind.LAB]
+    if kind not in kinds:
+        words = f"{name!r} is a party, and of which kind is not said"
+        raise InputError(words, place="--kind", remedy=f"One of {', '.join(kinds)}")
+    country = "" if kind == PartyKind.BODY else _identity(name, jurisdiction)[1]
+    return {"party": name, "kind": kind, "jurisdiction": country, "keys": []}
+
+
+def _require_good(config: Path, load: Callable[[Path], object]) -> None:
+    """A file that was just written loads, or is not left there."""
+    try:
+        load(config)
+    except BadConfigError:
+        config.unlink()
+        raise
 
 
 def _identity(name: str | None, jurisdiction: str | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from tocsin.errors import AdapterError, ConfigError
 from tocsin.flow.ports import Tx
-from tocsin.store import migrate
+from tocsin.store import migrate, sqlite
 from tocsin.store.failures import FAILURES, attempt, to_the_end
 from tocsin.store.transaction import SqlTx
 
@@ -35,8 +35,6 @@ _POSTGRES = {
     "tcp_user_timeout": 30_000,
     "options": f"-c lock_timeout={BUSY_S}s -c idle_in_transaction_session_timeout={IDLE_S}s",
 }
-# FULL: the write-ahead log is on disk before a commit returns (WAL's default, NORMAL, may lose the last commits).
-_SQLITE = (f"PRAGMA busy_timeout={BUSY_S * 1000}", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 
 # Settings of PostgreSQL under which it may lose what it has acknowledged, when they are off.
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
@@ -153,20 +151,9 @@ def _engine(url: URL, **options: Any) -> AsyncEngine:
 def _sqlite(url: URL) -> AsyncEngine:
     # mode=rw: only `migrate` makes a file.
     query = {"mode": "rw", "uri": "true"}
-    engine = _engine(URL.create("sqlite+aiosqlite", database=f"file:{quote(url.database or '')}", query=query))
-
-    def settings(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver begins no transaction of its own
-        try:
-            for pragma in _SQLITE:
-                connection.execute(pragma).close()
-        except connection.dbapi.Error:
-            connection.close()  # the pool forgets a connection whose preparation failed, and its thread would stay
-            raise
-
-    event.listen(engine.sync_engine, "connect", settings)
-    # IMMEDIATE takes the write lock at once: a transaction that reads first can never fail to write afterwards.
-    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    engine = _engine(URL.create(sqlite.DRIVER, database=f"file:{quote(url.database or '')}", query=query))
+    event.listen(engine.sync_engine, "connect", lambda connection, _: sqlite.prepare(connection, BUSY_S))
+    event.listen(engine.sync_engine, "begin", lambda connection: sqlite.begin(connection, BUSY_S))
     return engine
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Executable, Table
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.errors import AdapterError
@@ -43,8 +43,8 @@ class SqlTx:
             # Filled up with its last key to a power of two: seven statements per table, not one per number of keys.
             part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
             statement = statements.getting(TABLES[kind], len(part))
-            result = await self._execute(statement, statements.wanted_values(part))
-            found |= {row.key(): row for row in _rows(kind, result)}
+            rows, _ = await self._execute(statement, statements.wanted_values(part))
+            found |= {row.key(): row for row in _made(kind, rows)}
         return found
 
     async def find(
@@ -55,12 +55,14 @@ class SqlTx:
         statement = statements.finding(TABLES[kind], shape, tuple(order), limited=limit is not None)
         if limit is not None:
             parameters["most"] = limit
-        return _rows(kind, await self._execute(statement, parameters))
+        rows, _ = await self._execute(statement, parameters)
+        return _made(kind, rows)
 
     async def count(self, kind: type[R], where: Mapping[str, Any]) -> int:
         """The number of rows that fit `where`."""
         shape, parameters = statements.question(where)
-        return int((await self._execute(statements.counting(TABLES[kind], shape), parameters)).scalar_one())
+        ((number,),), _ = await self._execute(statements.counting(TABLES[kind], shape), parameters)
+        return int(number)
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Insert; a key that is there already is a `Conflict`."""
@@ -76,8 +78,8 @@ class SqlTx:
         """Replace the row of that key if its columns still equal `expect`; otherwise `LeaseLost`."""
         table = TABLES[type(row)]
         statement = statements.swapping(table, tuple(expect))
-        result = await self._execute(statement, statements.swap_values(table, row, expect))
-        if result.rowcount != 1:
+        _, changed = await self._execute(statement, statements.swap_values(table, row, expect))
+        if changed != 1:
             self._failure = LeaseLost("another process holds or has moved it", place=type(row).__name__)
             raise self._failure
 
@@ -86,18 +88,24 @@ class SqlTx:
         for table, same in _by_table(rows):
             await self._execute(statements.dropping(table), statements.keys(same))
 
-    async def _execute(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
+    async def _execute(self, statement: Executable, parameters: Any) -> tuple[Sequence[Sequence[Any]], int]:
+        """The rows that it gives, and the number of rows that it changed."""
         self.require_sound()
         try:
-            return await attempt(self._connection.execute(statement, parameters), self._place)
+            return await attempt(self._connection.run_sync(_at_once, statement, parameters), self._place)
         except AdapterError as failure:
             self._failure = failure
             raise
 
 
-def _rows(kind: type[R], result: CursorResult[Any]) -> list[R]:
+def _at_once(connection: Connection, statement: Executable, parameters: Any) -> tuple[Sequence[Sequence[Any]], int]:
+    result = connection.execute(statement, parameters)
+    return (result.all() if result.returns_rows else ()), result.rowcount
+
+
+def _made(kind: type[R], rows: Sequence[Sequence[Any]]) -> list[R]:
     make: Callable[..., R] = kind  # columns and fields have one order
-    return [make(*row) for row in result]
+    return [make(*row) for row in rows]
 
 
 def _by_table(rows: Sequence[Row]) -> list[tuple[Table, list[Row]]]:
