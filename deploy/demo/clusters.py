@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,7 @@ from tocsin.kafka.plan import compare
 
 SUPERUSER = "broker"
 _PROGRESS_S = 2.0
+_AGAIN_S = 0.1
 _MB = 1_000_000
 
 
@@ -71,11 +73,16 @@ class Clusters:
 
     def end(self) -> None:
         """End every broker, also one that is only starting; nothing is left. Its data is made anew by the next run."""
-        for kafka in self.kafkas.values():
-            with suppress(AdapterError):
-                kafka.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        # One that was between formatting and starting when it was told to end has started since.
+        for future in self._starting:
+            future.cancel()
+        # One that is being formatted starts after it was told to end: so it is told until nobody starts any more.
+        while not all(future.done() for future in self._starting):
+            self._kill()
+            time.sleep(_AGAIN_S)
+        self._kill()
+        self._pool.shutdown()
+
+    def _kill(self) -> None:
         for kafka in self.kafkas.values():
             with suppress(AdapterError):
                 kafka.kill()

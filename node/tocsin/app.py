@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,12 @@ def make_signer(config: Config) -> FileSigner:
 class Desk:
     """What an operator's command works with, beside a running node or without one."""
 
-    def __init__(self, config: Config, setting: Setting, store: SqlStore) -> None:
-        """Made by `desk`."""
+    def __init__(self, config: Config, setting: Setting, store: SqlStore, instance: str) -> None:
+        """Made by `desk`. `instance` tells the processes over one store apart."""
         self.config = config
         self.setting = setting
         self.store = store
+        self.instance = instance
 
     async def issue(self) -> Issue:
         """The issuing of national reports; `AdapterError` where the event key is not here."""
@@ -144,9 +145,17 @@ async def desk(config: Config) -> AsyncIterator[Desk]:
     store = SqlStore(config.store_url())
     try:
         await store.migrate()
-        yield Desk(config, setting, store)
+        yield Desk(config, setting, store, _instance(config.node.data))
     finally:
         await store.close()
+
+
+def _instance(folder: Path) -> str:
+    """Made once per data folder, so that a restart holds what it held; another process waits for the leases to end."""
+    file = folder / "instance"
+    if not file.exists():
+        file.write_text(secrets.token_hex(4))
+    return file.read_text().strip()
 
 
 @asynccontextmanager
@@ -185,7 +194,7 @@ class App:
             version=__version__,
         )
         self.watch = watch = Edge(log, self.metrics)
-        self.me = f"{self.config.node.id}-1"
+        self.me = f"{self.config.node.id}-{desk.instance}"
         own = self._own = reach(self.config.kafka, self.config.node.id)
         opened, remembered = Opened(), Remembered()
         setting, clock = self.current, now_ms
@@ -209,6 +218,7 @@ class App:
             ),
             quarantine=Quarantine(setting, self.store, receive, clock, self._refetch),
             watch=watch,
+            connections=lambda: self.store.connections,
         )
         self.loops = Loops(self.parts)
         self._issue = Issue(setting, self.store, signer, clock, secrets.token_bytes, opened)
@@ -223,10 +233,6 @@ class App:
     def current(self) -> Setting:
         """What the node holds true at this moment."""
         return self.setting
-
-    def inlets(self) -> Mapping[str, Inlet]:
-        """Every topic that is read, by name."""
-        return {inlet.topic: inlet for inlet in self._readers}
 
     def readiness(self) -> Readiness:
         """Ready where every stream is recovered and the cluster keeps what is sealed."""
@@ -279,7 +285,21 @@ class App:
         """Run until `stop`; then read no more, send what is sealed, and let go."""
         self.watch.state(State.STARTING)
         await self._http.start()
-        await self._prepare_topics()
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        preparing = asyncio.create_task(self._prepare_topics(), name="topics")
+        try:
+            # A node whose cluster is down can still be stopped.
+            await asyncio.wait([stopping, preparing], return_when=asyncio.FIRST_COMPLETED)
+            if preparing.done():
+                preparing.result()
+                await self._work(stopping)
+        finally:
+            await _cancel([stopping, preparing])
+            await self.parts.send.close()
+            await self._http.stop()
+
+    async def _work(self, stopping: asyncio.Task[Any]) -> None:
+        """Every loop, until one of them shows a bug or the node is stopped."""
         reading = [asyncio.create_task(self._follow(inlet), name=inlet.topic) for inlet in self._readers]
         loops = self.loops
         rules = {rule.lab: Rule(rule.max_severity, rule.tlp) for rule in self.config.issue_rules}
@@ -291,13 +311,12 @@ class App:
                 "issue": loops.issuing(self._issue, rules),
                 "send": loops.sending(),
                 "tell": loops.telling(),
-                "quarantine": loops.retrying(self.inlets),
+                "quarantine": loops.retrying(self._readers),
                 "speak": self._speaking(),
                 "survey": self._surveying(),
                 "topics": self._watching_rights(),
             }.items()
         ]
-        stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             done, _ = await asyncio.wait([stopping, *reading, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
@@ -306,9 +325,7 @@ class App:
             loops.drain()
             await self._drained()
         finally:
-            await _cancel([stopping, *reading, *working])
-            await self.parts.send.close()
-            await self._http.stop()
+            await _cancel([*reading, *working])
 
     async def _follow(self, inlet: Inlet) -> None:
         limits = self.config.limits
@@ -368,7 +385,8 @@ class App:
         said: Setting | None = None
         at = 0.0
         while True:
-            if said is not self.setting or time.monotonic() - at > SPEAK_S:
+            due = said is not self.setting or time.monotonic() - at > SPEAK_S
+            if due and self.loops.may_sign():
                 try:
                     spoken = await self.tell.speak(self.config.node.jurisdiction, f"tocsin {__version__}")
                     self._introduction = self._introduced(spoken)

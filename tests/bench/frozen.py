@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -182,9 +183,15 @@ _POLICY = PolicyRef("gb", 1, sha256(b"gb").digest())
 
 def sign(party: str, use: KeyUse, message: bytes) -> bytes:
     """A signature of that party."""
-    return _SIGNERS[party]._key(use).sign(message)
+    return _private(party, use).sign(message)
 
 
+@cache
+def _private(party: str, use: KeyUse):
+    return _SIGNERS[party]._key(use)
+
+
+@cache
 def key_id(party: str, use: KeyUse) -> bytes:
     """That party's key id."""
     return _SIGNERS[party].key_id(use)

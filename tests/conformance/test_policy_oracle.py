@@ -149,13 +149,10 @@ def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str], apart:
     to = draw.one([["*"], draw.some([*audiences, "network"], 1, 3)])
     wide = draw.one([["*"], ["@harm"], ["@identity", "@harm"], ["@technical", "@people", "band"]])
     if apart:
-        to = (
-            draw.some(groups, 1, 2)
-            if blunt
-            else draw.some([name for name in audiences if name not in groups], 1, 3) or ["*"]
-        )
+        to = draw.some([name for name in audiences if (name in groups) is blunt], 1, 2) or ["*"]
     names = ["*"] if blunt else wide if draw.once_in(2) else draw.some([*NAMES, *late], 1, 5)
-    when = dict(condition(draw, grant) for _ in range(draw.one([0, 1, 1, 2])))
+    tests = 0 if apart and not blunt else draw.one([0, 1, 1, 2])
+    when = dict(condition(draw, grant) for _ in range(tests))
     lines = ["[[rule]]", f'id = "{rule_id}"', f"to = {json.dumps(to)}"]
     lines.append(f"{'disclose' if grant else 'withhold'} = {json.dumps(names)}")
     delay = draw.one(["P0D", "P1D", "P2D", "PT1H", "PT12H", "PT24H", "PT40H", "P9999D"])
@@ -166,7 +163,7 @@ def rule(draw: Draw, rule_id: str, audiences: list[str], late: list[str], apart:
         lines += [[f'embargo = "{delay}"'], ["hold = true"], []][end]
     if when:
         lines.append("when = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in when.items()) + " }")
-    tested = [key for key in when if key in TESTABLE and not blunt and not draw.once_in(60)]
+    tested = [key for key in when if key in TESTABLE and not draw.once_in(2 if blunt else 60)]
     reveals = [RUNGS[key][0] if key in RUNGS and draw.once_in(6) else key for key in tested]
     lines += [f"reveals = {json.dumps(reveals)}"] if reveals else []
     return lines
@@ -187,7 +184,7 @@ def policy(draw: Draw, audiences: list[str]) -> str:
     if draw.once_in(2):
         lines += ["[[rule]]", 'id = "base"', 'to = ["*"]', 'disclose = ["*"]']
         lines += [f'after = "{draw.one(["PT9H", "P1D"])}"'] if draw.once_in(3) else []
-    apart = draw.once_in(5)
+    apart = draw.once_in(3)
     for rule_id in draw.some(RULE_IDS, 1, 7):
         lines += rule(draw, rule_id, audiences, late, apart)
     return "\n".join(lines) + "\n"
@@ -245,7 +242,7 @@ def chain_to_gb(draw: Draw) -> list[dict[str, Any]]:
         audience = draw.one([reader] * 12 + ["public", "community-ai"])
         limits = [
             {
-                "kind": draw.one([*KINDS, "COMMUNITY", "PUBLIC"]),
+                "kind": draw.one([*KINDS, "MEMBER", "COMMUNITY", "PUBLIC"]),
                 "slots": sorted({*draw.some(NAMES, 0, 4), *draw.some(TESTABLE, 1, 3)}),
                 "until": draw.one([NEVER, draw.moment(), draw.moment()]),
             }
@@ -275,7 +272,7 @@ def vector(draw: Draw) -> dict[str, Any]:
         "exercise": draw.once_in(10),
         "schema": schema,
     }
-    audiences = sorted({"public", "community-ai", *draw.some(AUDIENCES, 2, 6)})
+    audiences = sorted({*draw.some(["public", "community-ai"]), *draw.some(AUDIENCES, 2, 6)})
     incident = {"latest_tlp": draw.one(["CLEAR"] * 24 + TLPS), "sent": draw.one([True, False])}
     incident |= {"retracted": draw.once_in(25), "forked": draw.once_in(25)}
     audience = draw.one([*audiences * 12, *AUDIENCES, "gb"])

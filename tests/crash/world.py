@@ -193,9 +193,9 @@ class Node:
                 self.found[audience] = await self.recover.stream(audience)
                 self.recovered.add(audience)
                 moved = True
-        for inlet, broker in self.inlets():
-            moved |= await self._read(inlet, broker)
         try:
+            for inlet, broker in self.inlets():
+                moved |= await self._read(inlet, broker)
             while await self.release.run():
                 moved = True
             moved |= bool(await self.tell.heads())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,11 @@ def read_document(path: Path) -> dict[str, Any]:
         remedy = 'Write an object by field name: {"title": "…", …}'
         raise InputError("this is no report", place=str(path), remedy=remedy)
     return document
+
+
+def named(text: str, known: Mapping[str, Any], option: str) -> str:
+    """One of the known names, however it is written: `amber+strict` is AMBER_STRICT."""
+    name = text.strip().upper().replace("+", "_").replace("-", "_")
+    if name not in known:
+        raise InputError(f"{text[:40]!r} is none of {', '.join(known)}", place=option)
+    return name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tocsin.cli.documents import read_document
+from tocsin.cli.documents import named, read_document
 from tocsin.cli.node import at_the_desk, find_report, find_submission, in_one
 from tocsin.cli.output import OPTIONS, Id, command, give, now_ms, print_json, say
 from tocsin.errors import InputError
@@ -78,13 +78,13 @@ async def issue(
         rests_on = await in_one(desk.store, lambda tx: _basis(desk, tx, leaves or [], follows))
         schema = desk.setting.schemas.exact(SCHEMA)
         assert schema is not None  # noqa: S101 - it comes with the software
-        wanted_stage = _named(stage, Stage.__members__, "--stage") if stage else None
+        wanted_stage = named(stage, Stage.__members__, "--stage") if stage else None
         wanted_stage = Stage(wanted_stage or (Stage.UPDATE if follows else Stage.INITIAL))
         base = {} if wanted_stage is Stage.RETRACTION else _base(rests_on, schema, document)
         merged = {**base, **document}
         wanted = Wanted(
             values=from_document(merged, schema),
-            tlp=Tlp[_named(tlp, Tlp.__members__, "--tlp")] if tlp else _strictest(rests_on.all),
+            tlp=Tlp[named(tlp, Tlp.__members__, "--tlp")] if tlp else _strictest(rests_on.all),
             stage=wanted_stage,
             sources=tuple(v.leaf for v in rests_on.sources),
             follows=rests_on.previous.leaf if rests_on.previous else None,
@@ -115,10 +115,10 @@ async def _basis(desk: Desk, tx: Tx, leaves: Sequence[str], follows: str | None)
             remedy="`tocsin trace` shows which signature it is",
         )
 
-    named = [(await find_submission(tx, text)).leaf for text in leaves]
+    meant = [(await find_submission(tx, text)).leaf for text in leaves]
     previous: Report | None = await find_report(tx, follows) if follows else None
     return _Basis(
-        [await open_copy(leaf) for leaf in dict.fromkeys(named)], await open_copy(previous.leaf) if previous else None
+        [await open_copy(leaf) for leaf in dict.fromkeys(meant)], await open_copy(previous.leaf) if previous else None
     )
 
 
@@ -166,13 +166,6 @@ def _is_drill(reports: Sequence[Verified], *, exercise: bool) -> bool:
     if len(kinds) > 1:
         raise InputError("a drill and a real report cannot become one report")
     return kinds == {True}
-
-
-def _named(text: str, known: Mapping[str, Any], option: str) -> str:
-    name = text.upper().replace("+", "_").replace("-", "_")
-    if name not in known:
-        raise InputError(f"{text!r} is none of {', '.join(known)}", place=option)
-    return name
 
 
 def _show_draft(wanted: Wanted, schema: Schema) -> None:

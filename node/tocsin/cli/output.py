@@ -80,10 +80,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def say(text: str) -> None:
-    """A line for a person; nothing with --json."""
+def say(text: str, *, whole: bool = False) -> None:
+    """A line for a person, wrapped between words unless it is `whole`; nothing with --json."""
     if not OPTIONS.json:
-        _out().print(Text(harmless(text)))
+        _out().print(Text(harmless(text)), soft_wrap=whole)
 
 
 def give(data: Mapping[str, Any]) -> None:
@@ -113,12 +113,22 @@ def rows(data: Iterable[Mapping[str, Any]], *, empty: str, columns: Sequence[str
         say(empty)
         return
     names = columns or list(found[0])
+    cells = [[" ".join(plain(row.get(name, "")).split()) for name in names] for row in found]
+    console = _out()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in {"id", "leaf"})
-    for row in found:
-        table.add_row(*(Text(" ".join(plain(row.get(name, "")).split())) for name in names))
-    _out().print(table)
+    for i, name in enumerate(names):
+        # A title is a stranger's text: a list is read at a glance, and `show` has the whole of it.
+        cut = name == "title"
+        others = sum(max(map(len, [names[j], *(row[j] for row in cells)])) + 2 for j in range(len(names)) if j != i)
+        table.add_column(
+            name.replace("_", " "),
+            overflow="ellipsis" if cut else "fold",
+            max_width=max(console.width - others, 16) if cut else None,
+            no_wrap=cut or name in {"id", "leaf"},
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

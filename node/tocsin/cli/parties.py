@@ -212,7 +212,8 @@ def _add(record: dict[str, Any] | None, entry: tuple[str, dict[str, Any]] | None
 def _put(document: tomlkit.TOMLDocument, table: str, entry: Mapping[str, Any]) -> None:
     """Add an entry to [[table]], or change the one with that id."""
     if table not in document:
-        document.add(tomlkit.nl())
+        if not document.as_string().endswith("\n\n"):
+            document.add(tomlkit.nl())
         document.add(table, tomlkit.aot())
     entries: Any = document[table]
     known = next((one for one in entries if one.get("id") == entry["id"]), None)

@@ -18,7 +18,6 @@ from tocsin.cli.output import (
     needing,
     now_ms,
     print_json,
-    rows,
     say,
 )
 from tocsin.cli.times import minute_text
@@ -61,12 +60,9 @@ async def explain_report(report: ReportId, audience: Audience) -> None:
         if OPTIONS.json:
             print_json(_outcome(question, found) | {"fields": [_field(line) for line in found.fields]})
             continue
-        _say_outcome(question, found)
-        lines = [_line(line) for line in found.fields if line.because or line.given]
-        rows(lines, empty="no rule that matches names any field", columns=["field", "given", "because"])
-        unnamed = [line.field for line in found.fields if not line.because and not line.given]
-        if unnamed:
-            say("\nnamed by no rule that matches, hence not given:\n  " + ", ".join(unnamed))
+        _say_outcome(question, found, fields=False)
+        for line in _grouped(question, found.fields):
+            say(line)
 
 
 @command
@@ -97,10 +93,8 @@ async def validate_file(file: File) -> int:
         found = [{"line": p.line, "column": p.column, "thing": p.thing, "remedy": p.remedy} for p in problems]
         print_json({"file": str(file), "valid": not problems, "problems": found})
     for problem in problems:
-        say(
-            f"{file}:{problem.line}:{problem.column}: {problem.thing}"
-            + (f". {problem.remedy}" if problem.remedy else "")
-        )
+        remedy = f". {problem.remedy}" if problem.remedy else ""
+        say(f"{file}:{problem.line}:{problem.column}: {problem.thing}{remedy}", whole=True)
     if not problems:
         say(f"{file}: valid, for {named}")
     return FAILED if problems else DONE
@@ -157,32 +151,64 @@ def _outcome(question: Question, found: Explanation) -> dict[str, Any]:
     }
 
 
-def _say_outcome(question: Question, found: Explanation) -> None:
+def _say_outcome(question: Question, found: Explanation, *, fields: bool = True) -> None:
     told = _outcome(question, found)
     by = " > ".join(told["came_by"]) or "issued here"
     if "nothing" in told:
         say(f"{told['audience']}: nothing, {told['nothing']} ({_WHY[told['nothing']]}); came by: {by}")
     else:
-        say(
-            f"{told['audience']}: {len(told['disclosed'])} fields at {told['tlp']}, policy {told['policy']}; came by: {by}"
-        )
-        say("  " + (", ".join(told["disclosed"]) or "no field: only the word that it is retracted"))
-        for line in _reason_lines(told):
-            say("  " + line)
+        count = len(told["disclosed"])
+        say(f"{told['audience']}: {count} fields at {told['tlp']}, policy {told['policy']}; came by: {by}")
+        if fields:
+            say("  gets " + (_listed(question, told["disclosed"]) or "no field: only the word that it is retracted"))
+            for line in _reason_lines(question, told):
+                say("  " + line)
     if told["open_holds"]:
         say(f"  an officer's answer is awaited on: {', '.join(told['open_holds'])} (`tocsin hold list`)")
     if told["next"]:
         say(f"  by time alone it changes at {told['next']}")
 
 
-def _reason_lines(told: dict[str, Any]) -> Iterator[str]:
+def _reason_lines(question: Question, told: dict[str, Any]) -> Iterator[str]:
     for why in told["withheld"]:
         until = f" until {why['until']}" if why["until"] else ""
         rule = f" by {why['rule']}" if why["rule"] else ""
-        yield f"{why['why'].lower()}{until}{rule}: {', '.join(why['fields'])}"
+        yield f"{why['why'].lower()}{until}{rule}: {_listed(question, why['fields'])}"
+    kinds: dict[tuple[str, str], list[str]] = {}
     for limit in told["limits"]:
-        until = "never" if limit["until"] == "never" else f"not before {limit['until']}"
-        yield f"passed on to {limit['kind']} {until}: {', '.join(limit['fields'])}"
+        whole = limit["fields"] == told["disclosed"]
+        what = "nothing" if whole and limit["until"] == "never" else _listed(question, limit["fields"])
+        kinds.setdefault((limit["until"], what), []).append(limit["kind"])
+    for (until, what), named in kinds.items():
+        if what == "nothing":
+            yield f"may pass nothing of it on to {', '.join(named)}"
+        else:
+            yield f"may pass on to {', '.join(named)} {'never' if until == 'never' else f'from {until}'}: {what}"
+
+
+def _listed(question: Question, names: Sequence[str]) -> str:
+    """The fields that say something; those that the origin left null are only counted."""
+    nulls = {name for name in names if (of := question.schema.named(name)) and question.slots[of.index] is None}
+    said = ", ".join(name for name in names if name not in nulls)
+    count = f"{len(nulls)} that the origin left unknown" if nulls else ""
+    return f"{said}, and {count}" if said and count else said or count
+
+
+def _grouped(question: Question, lines: Sequence[FieldLine]) -> Iterator[str]:
+    """Fields that stand alike, under what gives or takes them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        given = "given" if line.given else "not given" if line.since is None else f"from {minute_text(line.since)}"
+        words = [line.barrier] if line.barrier else []
+        words += [_because(b) for b in line.because] or ["no rule that matches names it"]
+        groups.setdefault((given, "; ".join(words)), []).append(line.field)
+    for (given, because), names in groups.items():
+        yield f"\n{given}: {because}"
+        valued = [n for n in names if (of := question.schema.named(n)) and question.slots[of.index] is not None]
+        if valued:
+            yield "  " + ", ".join(valued)
+        if len(valued) < len(names):
+            yield "  unknown to the origin: " + ", ".join(name for name in names if name not in valued)
 
 
 def _names(question: Question, slots: int) -> list[str]:
@@ -208,12 +234,6 @@ def _field(line: FieldLine) -> dict[str, Any]:
             for b in line.because
         ],
     }
-
-
-def _line(line: FieldLine) -> dict[str, Any]:
-    given = "yes" if line.given else "no" if line.since is None else f"from {minute_text(line.since)}"
-    words = [line.barrier] if line.barrier else []
-    return {"field": line.field, "given": given, "because": "; ".join([*words, *(_because(b) for b in line.because)])}
 
 
 def _because(b: Because) -> str:

@@ -34,7 +34,9 @@ async def list_rows(everything: Everything = False, source: Source = None, limit
         where: dict[str, Any] = {} if everything else {"state": ["HELD", "REPLAY"]}
         if source:
             where["source"] = source
-        found = await in_one(desk.store, lambda tx: tx.find(Quarantined, where, order=("-at_ms",), limit=limit))
+        found = await in_one(
+            desk.store, lambda tx: tx.find(Quarantined, where, order=("-at_ms", "-topic", "-offset"), limit=limit)
+        )
     shown = [_line(row) for row in reversed(found)]
     rows(shown, empty="the quarantine is empty", columns=["record", "reason", "size", "state", "rejected"])
 

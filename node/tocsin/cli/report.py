@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from tocsin.cli.documents import read_document
+from tocsin.cli.documents import named, read_document
 from tocsin.cli.output import DONE, FAILED, Id, Moment, command, give, say
 from tocsin.errors import InputError
+from tocsin.wire.header import Stage, Tlp
 
 File = Annotated[Path, typer.Argument(help="The report, by field name: JSON or TOML.", exists=True, dir_okay=False)]
 Lab = Annotated[Path, typer.Option("--as", envvar="TOCSIN_LAB", help="The lab's TOML (`tocsin lab init`).")]
@@ -40,7 +41,11 @@ async def report(
     document = read_document(file)
     async with Reporter.from_file(lab) as reporter:
         pending = await reporter.report(
-            document, tlp=tlp, stage=stage, follows=_leaf(follows) if follows else None, exercise=exercise
+            document,
+            tlp=named(tlp, Tlp.__members__, "--tlp"),
+            stage=named(stage, Stage.__members__, "--stage") if stage else None,
+            follows=_leaf(follows) if follows else None,
+            exercise=exercise,
         )
         told = {"leaf": Id(pending.leaf), "incident": Id(pending.incident), "revision": pending.revision}
         told |= {"record": Id(pending.record)}

@@ -34,7 +34,10 @@ async def show(report: ReportId) -> None:
     if OPTIONS.json:
         print_json(data)
         return
-    give(data["report"])
+    about = dict(data["report"])
+    if "unknown" in about:
+        about["unknown"] = f"{len(about['unknown'])} fields, by the origin's own word"
+    give(about)
     say("")
     rows(data["fields"], empty="no copy verifies under today's trust view", columns=["field", "value"])
     say("")

@@ -17,7 +17,10 @@ from tocsin.config.tables import Table
 class Administrator(Table):
     """The file of `--admin`: how an administrator reaches the node's cluster."""
 
+    node: Table
+    """Nothing: the table that every configuration has, and this one leaves empty."""
     kafka: Cluster
+    """The node's cluster, as the administrator reaches it."""
 
 
 Revoke = Annotated[bool, typer.Option("--revoke-unknown", help="Also take away rights that the configuration lacks.")]

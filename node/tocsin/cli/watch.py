@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 BATCH = 200
-_TITLE = 36
+_COLUMNS = 80
 
 Audience = Annotated[str | None, typer.Argument(help="Whose stream of this node: a reader's id, public, community-….")]
 ReaderFile = Annotated[
@@ -129,9 +129,10 @@ def _drawn(line: Mapping[str, Any]) -> str:
     if "reason" in line:
         return f"{seq}{leaf} does not verify under today's trust view: {line['reason']}"
     title = str(line["fields"].get("title") or "(no title)").replace("\n", " ")
-    title = title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
     counts = f"{len(line['fields'])}+{len(line['withheld'])}"
     by = ">".join(line["came_by"])
     drill = "DRILL " if line["exercise"] else ""
     notes = f" [{', '.join(line['notes'])}]" if line["notes"] else ""
-    return f"{seq}{leaf} {by:<8} {line['stage'][:8]:<8} {line['tlp']:<6} {counts:>6} {drill}{title}{notes}"
+    start = f"{seq}{leaf} {by:<8} {line['stage'][:8]:<8} {line['tlp']:<6} {counts:>6} {drill}"
+    room = max(_COLUMNS - len(start) - len(notes), 10)
+    return start + (title if len(title) <= room else title[: room - 1] + "…") + notes

@@ -115,7 +115,7 @@ class Admission:
         await tx.put(list(self._owed.values()))
 
 
-async def told(tx: Tx, retractions: Iterable[Header]) -> dict[tuple[str, bytes], set[str]]:
+async def told(tx: Tx, retractions: Iterable[Header | Report]) -> dict[tuple[str, bytes], set[str]]:
     """Who was sent some revision of these incidents, whatever the policies name today: a correction is owed to them."""
     found: dict[tuple[str, bytes], set[str]] = {}
     for header in retractions:

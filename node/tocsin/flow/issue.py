@@ -7,14 +7,14 @@ its sources by the withholdable slot `sources`; many submissions may become one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tocsin.errors import InputError
 from tocsin.flow.admit import owe, report_row, told
 from tocsin.flow.opened import Opened
-from tocsin.flow.ports import Clock, Entropy, Signer, Store, Tx
+from tocsin.flow.ports import Between, Clock, Entropy, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.flow.setting import Setting
 from tocsin.report.lifecycle import can_follow
@@ -88,6 +88,14 @@ def draft(
     return header, Draft(encode_header(header), slots, salts)
 
 
+@dataclass(slots=True)
+class _Left:
+    """What of one lab's inbox waits for an officer: everything received before `since_ms`, and these leaves after it."""
+
+    since_ms: int = 0
+    leaves: set[bytes] = field(default_factory=set)
+
+
 class Issue:
     """Issues national reports into the store; what then goes to whom is decided like any other report."""
 
@@ -102,7 +110,7 @@ class Issue:
     ) -> None:
         """`signer` must hold the event key; it may live off the node (design 2)."""
         self._opened = opened or Opened()
-        self._left: set[bytes] = set()
+        self._left: dict[str, _Left] = {}
         self._setting = setting
         self._store = store
         self._signer = signer
@@ -118,28 +126,49 @@ class Issue:
         """Issue what a rule lets out without an officer, one report per submission; returns the leaves.
 
         A severity that is unknown, or graver than the rule says, waits for an officer, and so does what breaks the
-        vocabulary.
+        vocabulary. One lab's inbox holds up no other's.
         """
-        setting, now_ms, issued = self._setting(), self._clock(), []
-        if not rules:
-            return []
-        async with self._store.begin() as tx:
-            waiting = await tx.find(
-                Submission, {"state": "NEW", "lab": sorted(rules)}, order=("received_ms",), limit=1_000
-            )
-            fresh = [s for s in waiting if s.leaf not in self._left][:BATCH]
-            copies = {copy.leaf: copy for copy in await tx.find(Copy, {"leaf": [s.leaf for s in fresh]})}
-            for submission in fresh:
-                verified = self._opened.open(copies[submission.leaf], setting, now_ms)
-                wanted = _by_rule(rules[submission.lab], verified) if verified is not None else None
-                if verified is None or wanted is None:
-                    self._left.add(submission.leaf)
-                    continue
-                try:
-                    issued.append(await self._issue(tx, wanted, verified.judged.schema))
-                except InputError:
-                    self._left.add(submission.leaf)
+        issued: list[bytes] = []
+        for lab, rule in sorted(rules.items()):
+            left = self._left.setdefault(lab, _Left())
+            async with self._store.begin() as tx:
+                fresh = await self._fresh(tx, lab, left)
+                made, waits = await self._by_rule(tx, rule, fresh)
+            issued += made
+            left.leaves.update(waits)
         return issued
+
+    async def _fresh(self, tx: Tx, lab: str, left: _Left) -> list[Submission]:
+        """A lab's oldest submissions that were not left for an officer yet; what was left is not read each time."""
+        if self._clock() < left.since_ms:
+            left.since_ms, left.leaves = 0, set()  # the clock was set back: what came since may seem older
+        while True:
+            since = {"state": "NEW", "lab": lab, "received_ms": Between(low=left.since_ms)}
+            waiting = await tx.find(Submission, since, order=("received_ms",), limit=len(left.leaves) + BATCH)
+            fresh = [submission for submission in waiting if submission.leaf not in left.leaves]
+            last_ms = waiting[-1].received_ms if waiting else left.since_ms
+            if fresh or last_ms == left.since_ms:
+                return fresh[:BATCH]
+            left.since_ms, left.leaves = last_ms, {s.leaf for s in waiting if s.received_ms == last_ms}
+
+    async def _by_rule(self, tx: Tx, rule: Rule, fresh: Sequence[Submission]) -> tuple[list[bytes], list[bytes]]:
+        """The leaves that were issued, and the submissions that wait for an officer."""
+        setting, now_ms = self._setting(), self._clock()
+        issued: list[bytes] = []
+        waits: list[bytes] = []
+        copies = {copy.leaf: copy for copy in await tx.find(Copy, {"leaf": [s.leaf for s in fresh]})}
+        for submission in fresh:
+            copy = copies.get(submission.leaf)
+            verified = self._opened.open(copy, setting, now_ms) if copy is not None else None
+            wanted = _by_rule(rule, verified) if verified is not None else None
+            if verified is None or wanted is None:
+                waits.append(submission.leaf)
+                continue
+            try:
+                issued.append(await self._issue(tx, wanted, verified.judged.schema))
+            except InputError:
+                waits.append(submission.leaf)
+        return issued, waits
 
     async def _issue(self, tx: Tx, wanted: Wanted, schema: Schema) -> bytes:
         setting, now_ms = self._setting(), self._clock()
@@ -185,6 +214,7 @@ class Issue:
                 place=wanted.follows.hex()[:16],
                 remedy="`tocsin list` shows the reports that this node issued.",
             )
+        _require_drills_apart(wanted, [previous])
         if not can_follow(Stage(previous.stage), wanted.stage):
             raise InputError(f"{wanted.stage} cannot follow {previous.stage}", place=wanted.follows.hex()[:16])
         later = {"origin": node, "incident": previous.incident, "revision": previous.revision + 1}
@@ -203,6 +233,7 @@ class Issue:
         if missing:
             raise InputError("no such submission", place=", ".join(missing), remedy="`tocsin inbox` lists them.")
         reports = await tx.get(Report, [(leaf,) for leaf in wanted.sources])
+        _require_drills_apart(wanted, reports.values())
         strictest = max((Tlp(r.tlp) for r in reports.values()), default=Tlp.CLEAR)
         if wanted.tlp < strictest and not wanted.basis:
             raise InputError(
@@ -212,8 +243,22 @@ class Issue:
         return list(found.values())
 
 
+def _require_drills_apart(wanted: Wanted, reports: Iterable[Report]) -> None:
+    """A drill stays a drill, and never mixes with what happened (protocol section 6)."""
+    mixed = [report for report in reports if report.exercise != wanted.exercise]
+    if mixed:
+        kind = "a drill" if mixed[0].exercise else "no drill"
+        place = mixed[0].leaf.hex()[:16]
+        raise InputError(f"the report rests on {kind}", place=place, remedy="A drill and a real report do not mix.")
+
+
 def _by_rule(rule: Rule, verified: Verified) -> Wanted | None:
-    """The national report that repeats one submission; None where the rule does not let it out."""
+    """The national report that repeats one submission; None where the rule does not let it out.
+
+    An update or a retraction waits for an officer: as a new report it would tell of a second incident.
+    """
+    if verified.header.stage is not Stage.INITIAL:
+        return None
     names = [f.name for f in verified.judged.schema.fields]
     values = {names[i]: value for i, value in verified.judged.values.items() if value is not None}
     severity = values.get("severity")

@@ -42,5 +42,12 @@ async def claim_outlet(store: Store, topic: str, me: str, now_ms: int) -> bool:
         return True
 
 
+async def is_held_elsewhere(store: Store, topic: str, me: str, now_ms: int) -> bool:
+    """Whether another process holds a stream now."""
+    async with store.begin() as tx:
+        found = (await tx.get(Outlet, [(topic,)])).get((topic,))
+    return found is not None and not _free(found, me, now_ms)
+
+
 def _free(row: Source | Outlet, me: str, now_ms: int) -> bool:
     return row.holder in {me, ""} or row.until_ms <= now_ms

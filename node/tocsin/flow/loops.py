@@ -6,30 +6,29 @@ Each loop outlives every `AdapterError`: it reports it, rests, and goes on. Only
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from tocsin.errors import AdapterError
 from tocsin.flow import topics
-from tocsin.flow.admit import owe
+from tocsin.flow.admit import owe, told
+from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.issue import Issue, Rule
-from tocsin.flow.leases import LEASE_MS, claim_outlet, claim_source
+from tocsin.flow.leases import LEASE_MS, claim_outlet, is_held_elsewhere
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
-from tocsin.flow.ports import Clock, Conflict, LeaseLost, RangeLost, Reader, Record, Store
-from tocsin.flow.quarantine import Quarantine
-from tocsin.flow.receive import Inlet, InletKind, Receive
-from tocsin.flow.recover import Recover, Recovered
-from tocsin.flow.release import Done, Release
-from tocsin.flow.rows import Marker, Outlet, Report, Source
-from tocsin.flow.send import SKEW_STOP_MS, Send, Sent
+from tocsin.flow.parts import Parts, State, Watch
+from tocsin.flow.ports import Conflict, Reader
+from tocsin.flow.receive import Inlet, InletKind
+from tocsin.flow.release import Done
+from tocsin.flow.rows import Marker, Outlet, Report
+from tocsin.flow.send import SKEW_STOP_MS
 from tocsin.flow.setting import Setting, minute_up
-from tocsin.flow.tell import Tell
+from tocsin.wire.header import Stage
+
+__all__ = ["BackOff", "Loops", "Pace", "Parts", "State", "Watch"]
 
 T = TypeVar("T")
 
@@ -37,85 +36,10 @@ POLL_S = 0.25
 """How soon a loop notices what another process (the command line) wrote into the store."""
 HEAD_S = 0.5
 """A head follows the last envelope within a second (protocol section 4)."""
-
-
-class State(StrEnum):
-    """What the node is doing; READY is the only state in which everything is signed and sent."""
-
-    STARTING = "STARTING"
-    RECOVERING = "RECOVERING"
-    READY = "READY"
-    STOPPED_BY_CLOCK = "STOPPED_BY_CLOCK"
-    DRAINING = "DRAINING"
-
-
-class Watch(Protocol):
-    """Who counts and logs what the loops did; called once per outcome, at the edge."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """One record was dealt with."""
-        ...
-
-    def done(self, done: Done) -> None:
-        """One due decision was dealt with."""
-        ...
-
-    def sent(self, sent: Sent) -> None:
-        """One round of sending."""
-        ...
-
-    def lag(self, inlet: Inlet, records: int) -> None:
-        """How many records of a source are not read yet."""
-        ...
-
-    def recovered(self, audience: str, found: Recovered) -> None:
-        """A stream was compared with its topic."""
-        ...
-
-    def fault(self, task: str, fault: AdapterError, rest_s: float) -> None:
-        """Something outside failed; the loop rests and goes on."""
-        ...
-
-    def state(self, state: State) -> None:
-        """The node's state changed."""
-        ...
-
-    def strangers(self, rights: list[str]) -> None:
-        """Rights at the node's topics that its configuration does not know; empty where all is well."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the loops drive; built by `app`, or by a test from the in-memory twins."""
-
-    store: Store
-    clock: Clock
-    me: str
-    setting: Callable[[], Setting]
-    receive: Receive
-    release: Release
-    send: Send
-    tell: Tell
-    recover: Recover
-    quarantine: Quarantine
-    watch: Watch
-
-
-@dataclass(frozen=True, slots=True)
-class BackOff:
-    """First rest after a failure and the longest one, in seconds; each failure doubles it (design 5)."""
-
-    first_s: float = 10.0
-    most_s: float = 6 * 3600.0
-
-    def rest_s(self, failures: int) -> float:
-        """The rest after so many failures in a row."""
-        return float(min(self.most_s, self.first_s * 2.0 ** min(failures, 40)))
-
-
-Pace = Callable[[int, int], float]
-"""Seconds to rest after so many records and bytes of one source."""
+ASK_S = 10.0
+"""How often the broker's clock is asked while it stops the node."""
+OWED_AT_ONCE = 256
+"""Reports that are owed anew in one transaction, so that a change of policy holds up nothing else."""
 
 
 class Loops:
@@ -126,130 +50,91 @@ class Loops:
         self._parts = parts
         self._due = asyncio.Event()
         self._sealed = asyncio.Event()
+        self._unsure = asyncio.Event()
         self._recovered: set[str] = set()
+        self._elsewhere: set[str] = set()
         self._read_back: set[str] = set()
-        self._moved = True
+        self._connections = parts.connections()
+        self._clock_stopped = False
+        self._settings = 0
         self.state = State.STARTING
         self.troubles: dict[str, str] = {}
         """What failed at its last try, by task: why the node is not ready."""
 
     def setting_moved(self) -> None:
         """Trust, schemas or policies changed: what rested may now be accepted, what is decided may change."""
-        self._moved = True
+        self._settings += 1
         self._due.set()
+        self._unsure.set()
 
     def drain(self) -> None:
         """Decide nothing more; what is sealed is still sent."""
         self._become(State.DRAINING)
         self._sealed.set()
 
+    def may_sign(self) -> bool:
+        """READY, and over the connection to the store by which the streams were recovered (design 2)."""
+        if self._connections != self._parts.connections():
+            self._doubt()
+        return self.state is State.READY
+
+    def _doubt(self) -> None:
+        """The store may be older than our topics: nothing is signed until they were compared again."""
+        self._connections = self._parts.connections()
+        self._recovered.clear()
+        self._read_back.clear()
+        self._become(State.RECOVERING)
+        self._unsure.set()
+
+    def _clock_is_apart(self, skew_ms: int) -> None:
+        """Four minutes between our clock and the broker's stop signing, until they agree again."""
+        stopped, self._clock_stopped = self._clock_stopped, skew_ms >= SKEW_STOP_MS
+        if self._clock_stopped:
+            self._become(State.STOPPED_BY_CLOCK)
+        elif stopped:
+            self._become(State.RECOVERING)
+            self._unsure.set()
+
     def _become(self, state: State) -> None:
+        if self._clock_stopped and state is not State.DRAINING:
+            state = State.STOPPED_BY_CLOCK
         if state is not self.state and self.state is not State.DRAINING:
             self.state = state
             self._parts.watch.state(state)
 
     async def follow(
-        self,
-        inlet: Inlet,
-        new_reader: Callable[[], Reader],
-        back_off: BackOff,
-        batch: int,
-        pace: Pace,
+        self, inlet: Inlet, new_reader: Callable[[], Reader], back_off: BackOff, batch: int, pace: Pace
     ) -> None:
-        """Read one source for ever. `pace` says how long to rest after so many bytes, to keep its quota.
+        """Read one source for ever."""
 
-        A dead or slow source costs nothing but this task.
-        """
-        parts = self._parts
-        while True:
-            source = await self._claimed(inlet)
-            await asyncio.sleep(max(0.0, (source.retry_ms - parts.clock()) / 1000))
-            reader = new_reader()
-            try:
-                if inlet.kind is InletKind.SUBMISSIONS and inlet.topic not in self._read_back:
-                    await parts.recover.receipts(inlet.party)
-                    self._read_back.add(inlet.topic)
-                await self._read(inlet, reader, source, batch, pace)
-            except LeaseLost as lost:
-                parts.watch.fault(inlet.topic, lost, LEASE_MS / 3000)
-                await asyncio.sleep(LEASE_MS / 3000)
-            except AdapterError as fault:
-                rest_s = back_off.rest_s(source.failures)
-                parts.watch.fault(inlet.topic, fault, rest_s)
-                await self._remember_failure(inlet, rest_s)
-            finally:
-                await reader.close()
+        async def may_take() -> bool:
+            return inlet.kind is not InletKind.SUBMISSIONS or await self._may_answer(inlet)
 
-    async def _claimed(self, inlet: Inlet) -> Source:
-        parts = self._parts
-        while True:
-            try:
-                source = await claim_source(parts.store, inlet.topic, parts.me, parts.clock())
-            except AdapterError as fault:
-                parts.watch.fault(inlet.topic, fault, 1.0)
-                source = None
-            if source is not None:
-                return source
-            await asyncio.sleep(1.0)
-
-    async def _read(self, inlet: Inlet, reader: Reader, source: Source, batch: int, pace: Pace) -> None:
-        parts = self._parts
-        try:
-            await reader.open(source.offset if source.offset >= 0 else None)
-        except RangeLost as lost:
-            # The place is gone (retention, or a topic made anew): what is left is read; the signed heads show a gap.
-            parts.watch.fault(inlet.topic, lost, 0.0)
-            await reader.open(None)
-            await self._move(inlet, await reader.position())
-        renewed = parts.clock()
-        while True:
-            records = await reader.fetch(batch, 1.0)
-            if parts.clock() - renewed > LEASE_MS // 3 or source.failures:
-                source = await self._renew(inlet)
-                renewed = parts.clock()
-            if not records:
-                parts.watch.lag(inlet, 0)
-                continue
-            outcomes = await self._take(inlet, records)
-            for outcome in outcomes:
-                parts.watch.outcome(outcome)
-            if any(o.what in {What.ACCEPTED, What.MERGED} for o in outcomes):
+        def taken(outcomes: list[Outcome]) -> None:
+            if any(outcome.what in {What.ACCEPTED, What.MERGED} for outcome in outcomes):
                 self._due.set()
             self._sealed.set()  # receipts
-            parts.watch.lag(inlet, await reader.end() - records[-1].offset - 1)
-            await asyncio.sleep(pace(len(records), sum(len(r.value) for r in records)))
 
-    async def _take(self, inlet: Inlet, records: list[Record]) -> list[Outcome]:
-        while True:
-            try:
-                return await self._parts.receive.take(inlet, records)
-            except Conflict:
-                await asyncio.sleep(0)
+        await Follow(
+            self._parts,
+            inlet,
+            new_reader,
+            back_off=back_off,
+            batch=batch,
+            pace=pace,
+            may_take=may_take,
+            taken=taken,
+            doubt=self._doubt,
+        ).run()
 
-    async def _move(self, inlet: Inlet, offset: int) -> None:
-        async with self._parts.store.begin() as tx:
-            source = (await tx.get(Source, [(inlet.topic,)]))[inlet.topic,]
-            await tx.swap(dataclasses.replace(source, offset=offset), expect={"holder": self._parts.me})
-
-    async def _renew(self, inlet: Inlet) -> Source:
-        """Renew the lease; contact was made, so earlier failures no longer count."""
-        parts = self._parts
-        async with parts.store.begin() as tx:
-            source = (await tx.get(Source, [(inlet.topic,)]))[inlet.topic,]
-            kept = dataclasses.replace(source, until_ms=parts.clock() + LEASE_MS, failures=0, retry_ms=0)
-            await tx.swap(kept, expect={"holder": parts.me})
-        return kept
-
-    async def _remember_failure(self, inlet: Inlet, rest_s: float) -> None:
-        parts = self._parts
-        try:
-            async with parts.store.begin() as tx:
-                source = (await tx.get(Source, [(inlet.topic,)]))[inlet.topic,]
-                retry_ms = parts.clock() + int(rest_s * 1000)
-                await tx.put([dataclasses.replace(source, failures=source.failures + 1, retry_ms=retry_ms)])
-        except AdapterError as fault:
-            parts.watch.fault(inlet.topic, fault, 1.0)
-            await asyncio.sleep(1.0)
+    async def _may_answer(self, inlet: Inlet) -> bool:
+        """A lab is heard while receipts can be signed, and after what was issued from its reports was read back."""
+        if self.may_sign() and inlet.topic not in self._read_back:
+            made = self._connections
+            await self._parts.recover.receipts(inlet.party)
+            if made == self._parts.connections():
+                self._read_back.add(inlet.topic)
+        return self.may_sign() and inlet.topic in self._read_back
 
     async def keep_streams(self) -> None:
         """Hold and recover the stream of every audience; renew the leases; owe everything anew when policies change."""
@@ -257,12 +142,14 @@ class Loops:
         while True:
             setting = parts.setting()
             audiences = setting.audiences() | (await self._guard("outlets", self._begun) or frozenset())
+            self._unsure.clear()
+            self.may_sign()
             await asyncio.gather(*(self._keep_stream(setting, audience) for audience in sorted(audiences)))
-            whole = audiences <= self._recovered
-            if whole and self.state is not State.STOPPED_BY_CLOCK:
+            whole = audiences <= self._recovered | self._elsewhere
+            if whole:
                 self._become(State.READY)
-            await self._guard("policies", self._owe_if_policies_moved)
-            await asyncio.sleep(LEASE_MS / 3000 if whole else 1.0)
+            await self._guard("policies", self._owe_if_setting_moved)
+            await _wait(self._unsure, LEASE_MS / 3000 if whole else 1.0)
 
     async def _begun(self) -> frozenset[str]:
         """Streams that were begun: their readers may be owed a correction though no policy names them any more."""
@@ -274,38 +161,58 @@ class Loops:
         topic = topics.stream(setting.node, audience)
 
         async def keep() -> None:
+            self._elsewhere.discard(audience)
+            if await is_held_elsewhere(parts.store, topic, parts.me, parts.clock()):
+                self._recovered.discard(audience)
+                self._elsewhere.add(audience)
+                return
+            if audience not in self._recovered:
+                # Before the claim: from then on the stream counts as ours, and nothing may be sealed into it yet.
+                self._become(State.RECOVERING)
             if not await claim_outlet(parts.store, topic, parts.me, parts.clock()):
                 self._recovered.discard(audience)
             elif audience not in self._recovered:
-                self._become(State.RECOVERING)
+                made = self._connections
                 found = await parts.recover.stream(audience)
-                self._recovered.add(audience)
+                if made == parts.connections():
+                    self._recovered.add(audience)
                 parts.watch.recovered(audience, found)
                 self._due.set()
                 self._sealed.set()
 
         await self._guard(topic, keep)
 
-    async def _owe_if_policies_moved(self) -> None:
-        """A change of policy or of audiences is a cause to decide again; what was said before is not said twice."""
+    async def _owe_if_setting_moved(self) -> None:
+        """A change of policies, trust or schemas is a cause to decide again; what was said before is not said twice."""
         parts = self._parts
         setting, now_ms = parts.setting(), parts.clock()
         minute = minute_up(now_ms)
         in_force = sorted(
             f"{p.id}/{p.version}/{p.sha256.hex()}" for p in setting.policies if p.effective_minute <= minute
         )
-        digest = hashlib.sha256("\n".join(in_force).encode()).hexdigest()
+        told_by = [f"trust/{setting.trust.version}", *(s.sha256.hex() for s in setting.schemas), *in_force]
+        digest = hashlib.sha256("\n".join(told_by).encode()).hexdigest()
         async with parts.store.begin() as tx:
             known = (await tx.get(Marker, [("policies",)])).get(("policies",))
             if known is not None and known.value == digest:
                 return
-            if known is not None:
-                submitted = {p.id for p in setting.trust.parties.values() if p.kind.value == "LAB"}
-                for report in await tx.find(Report, {}):
-                    if report.origin not in submitted:
-                        await tx.put(owe([report.leaf], setting.audiences(), now_ms, "POLICY"))
+            reports = await tx.find(Report, {}) if known is not None else []
+        submitted = {p.id for p in setting.trust.parties.values() if p.kind.value == "LAB"}
+        await self._owe_anew(setting, [report for report in reports if report.origin not in submitted], now_ms)
+        async with parts.store.begin() as tx:
             await tx.put([Marker("policies", digest)])
         self._due.set()
+
+    async def _owe_anew(self, setting: Setting, reports: list[Report], now_ms: int) -> None:
+        """To every audience that a policy names, and corrections to whoever was told; a death midway begins again."""
+        for start in range(0, len(reports), OWED_AT_ONCE):
+            some = reports[start : start + OWED_AT_ONCE]
+            async with self._parts.store.begin() as tx:
+                await tx.put(owe([report.leaf for report in some], setting.audiences(), now_ms, "POLICY"))
+                for report in some:
+                    if report.stage == Stage.RETRACTION:
+                        for readers in (await told(tx, [report])).values():
+                            await tx.put(owe([report.leaf], readers, now_ms, "POLICY"))
 
     async def releasing(self) -> None:
         """Decide and seal whatever is due."""
@@ -313,7 +220,7 @@ class Loops:
         while True:
             self._due.clear()
             done: list[Done] = []
-            if self.state is State.READY:
+            if self.may_sign():
                 done = await self._guard("release", parts.release.run) or []
             for one in done:
                 parts.watch.done(one)
@@ -325,7 +232,10 @@ class Loops:
     async def issuing(self, issue: Issue, rules: Mapping[str, Rule]) -> None:
         """Issue by the rules of the configuration."""
         while True:
-            if await self._guard("issue", partial(issue.by_rule, rules)):
+            node = self._parts.setting().node
+            ready = self._read_back if self.may_sign() else set()
+            heard = {lab: rule for lab, rule in rules.items() if topics.submissions(node, lab) in ready}
+            if await self._guard("issue", partial(issue.by_rule, heard)):
                 self._due.set()
             else:
                 await asyncio.sleep(POLL_S)
@@ -339,30 +249,41 @@ class Loops:
             await self._guard("resend", parts.send.resend)
             if sent is not None:
                 parts.watch.sent(sent)
-                if sent.skew_ms >= SKEW_STOP_MS:
-                    self._become(State.STOPPED_BY_CLOCK)
-                elif sent.acked and self.state is State.STOPPED_BY_CLOCK:
-                    self._become(State.READY)
-            if sent is None or not sent.acked:
+            if sent is not None and sent.acked:
+                self._clock_is_apart(sent.skew_ms)
+            elif self._clock_stopped:
+                await _wait(self._sealed, ASK_S)
+                skew_ms = await self._guard("clock", parts.send.ask_clock)
+                self._clock_is_apart(SKEW_STOP_MS if skew_ms is None else skew_ms)
+            else:
                 await _wait(self._sealed, POLL_S)
 
     async def telling(self) -> None:
         """Heads after records and as a sign of life; receipts for what was issued."""
         parts = self._parts
         while True:
-            if self.state is State.READY:
+            if self.may_sign():
                 heads = await self._guard("heads", parts.tell.heads)
                 receipts = await self._guard("receipts", parts.tell.issued)
                 if heads or receipts:
                     self._sealed.set()
             await asyncio.sleep(HEAD_S)
 
-    async def retrying(self, inlets: Callable[[], Mapping[str, Inlet]], every_s: float = 5.0) -> None:
-        """Try again what rests in quarantine."""
-        parts = self._parts
+    async def retrying(self, inlets: Iterable[Inlet], every_s: float = 5.0) -> None:
+        """Try again what rests in quarantine, each source by itself: a flood from one holds up no other."""
+        async with asyncio.TaskGroup() as each:
+            for inlet in inlets:
+                each.create_task(self._retrying(inlet, every_s))
+
+    async def _retrying(self, inlet: Inlet, every_s: float) -> None:
+        parts, tried = self._parts, -1
         while True:
-            moved, self._moved = self._moved, False
-            outcomes = await self._guard("quarantine", partial(parts.quarantine.retry, inlets(), moved=moved))
+            settings, outcomes = self._settings, None
+            if inlet.kind is not InletKind.SUBMISSIONS or self.may_sign():
+                moved = settings != tried
+                outcomes = await self._guard("quarantine", partial(parts.quarantine.retry, inlet, moved=moved))
+            if outcomes is not None:
+                tried = settings
             for outcome in outcomes or []:
                 parts.watch.outcome(outcome)
             if outcomes:
@@ -376,8 +297,7 @@ class Loops:
         except Conflict:
             return None
         except StoreBehind as behind:
-            self._recovered.clear()
-            self._become(State.RECOVERING)
+            self._doubt()
             self._trouble(task, behind)
         except AdapterError as fault:
             self._trouble(task, fault)

@@ -6,11 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 
 from tocsin.errors import AdapterError
-from tocsin.flow.ports import LeaseLost, Outbound, Tx
+from tocsin.flow.ports import Outbound, Tx
 from tocsin.flow.rows import Outgoing, Outlet
+from tocsin.wire.envelope import REPORT_TYPE
 from tocsin.wire.stream import encode_hint, head_zero, next_head
 
 CONTENT_TYPE = b"application/vnd.apache.avro+binary"
+STATEMENT_EVENT = "application/vnd.tocsin.statement.v1+avro"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +113,15 @@ def new_outlet(topic: str, node: str, audience: str, epoch: int, holder: str, un
 
 
 def outbound(row: Outgoing) -> Outbound:
-    """The record that carries a sealed row. Headers are unsigned hints (protocol section 8)."""
-    headers: list[tuple[str, bytes]] = [("content-type", CONTENT_TYPE)]
+    """The record that carries a sealed row. Headers are unsigned hints (protocol section 8): CloudEvents, binary mode."""
+    kind = STATEMENT_EVENT if row.statement else REPORT_TYPE
+    headers: list[tuple[str, bytes]] = [
+        ("content-type", CONTENT_TYPE),
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{row.topic}/{row.row}".encode()),
+        ("ce_source", f"/tocsin/{row.topic.split('.')[1]}".encode()),
+        ("ce_type", kind.encode()),
+    ]
     if row.seq and not row.statement:
         headers.append(("tocsin-seq", encode_hint(row.epoch, row.seq)))
     return Outbound(row.topic, row.record_key, row.value, tuple(headers))
-
-
-def require_holder(outlet: Outlet | None, holder: str) -> Outlet:
-    """The outlet, if this process holds it; `LeaseLost` otherwise."""
-    if outlet is None or outlet.holder != holder:
-        raise LeaseLost("the stream is held by another process", place=outlet.topic if outlet else "")
-    return outlet

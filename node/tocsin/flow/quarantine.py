@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from tocsin.errors import AdapterError
 from tocsin.flow.outcome import Outcome, What
-from tocsin.flow.ports import Clock, Record, Store, Tx
+from tocsin.flow.ports import Between, Clock, Record, Store, Tx
 from tocsin.flow.receive import Inlet, Receive, Verdict
 from tocsin.flow.rows import Quarantined
 from tocsin.flow.setting import Setting
-from tocsin.wire.reasons import RETRIABLE, Note, Reason
+from tocsin.wire.reasons import RETRIABLE, Note, Reason, Rejected
 
 NOT_YET_MS = 7 * 86_400_000
 """A record from the future is tried again for at most 7 days (protocol section 6)."""
 BATCH = 64
+"""Rows that are in memory at once, with their values: at most 16 MB of what may become acceptable."""
 
 Refetch = Callable[[Inlet, int], Awaitable[Record | None]]
 
@@ -33,44 +37,90 @@ class Quarantine:
         self._clock = clock
         self._refetch = refetch
 
-    async def retry(self, inlets: Mapping[str, Inlet], *, moved: bool) -> list[Outcome]:
-        """One round. `moved`: trust or schemas changed since the last one; otherwise only clocks and officers count."""
+    async def retry(self, inlet: Inlet, *, moved: bool) -> list[Outcome]:
+        """One round over one source; returns what was accepted.
+
+        `moved`: trust or schemas changed since the last one; otherwise only clocks and officers count.
+        """
         now_ms, setting = self._clock(), self._setting()
         outcomes: list[Outcome] = []
-        for row in await self._candidates(now_ms, moved=moved):
-            inlet = inlets.get(row.topic)
-            if inlet is None:
-                continue
-            record = self._record(row) if row.value else await self._refetch(inlet, row.offset)
-            if record is None:
-                continue
-            outcomes += await self._again(setting, inlet, row, record, now_ms)
+        after = -1
+        while rows := await self._page(inlet, after, now_ms, moved=moved):
+            for row in rows:
+                outcomes += await self._again(setting, inlet, row, now_ms)
+            after = rows[-1].offset
         return outcomes
 
-    async def _candidates(self, now_ms: int, *, moved: bool) -> list[Quarantined]:
-        reasons = [r.value for r in RETRIABLE] if moved else [Reason.NOT_YET_VALID.value]
+    async def _page(self, inlet: Inlet, after: int, now_ms: int, *, moved: bool) -> list[Quarantined]:
+        """The next rows of a round, by offset."""
+        place = {"topic": inlet.topic, "offset": Between(low=after + 1)}
+        recent = Between(low=now_ms - NOT_YET_MS)
+        wanted: list[dict[str, Any]] = [
+            {"state": "REPLAY"},
+            {"state": "HELD", "reason": Reason.NOT_YET_VALID.value, "at_ms": recent},
+        ]
+        if moved:
+            wanted.append({"state": "HELD", "reason": [r.value for r in RETRIABLE - {Reason.NOT_YET_VALID}]})
         async with self._store.begin() as tx:
-            asked = await tx.find(Quarantined, {"state": "REPLAY"}, limit=BATCH)
-            held = await tx.find(Quarantined, {"state": "HELD", "reason": reasons}, limit=None if moved else BATCH)
-        kept = [r for r in held if r.reason != Reason.NOT_YET_VALID or now_ms - r.at_ms <= NOT_YET_MS]
-        return sorted([*asked, *kept], key=lambda row: row.key())
+            found = [
+                row
+                for where in wanted
+                for row in await tx.find(Quarantined, {**place, **where}, order=("offset",), limit=BATCH)
+            ]
+        return sorted(found, key=lambda row: row.offset)[:BATCH]
 
-    async def _again(
-        self, setting: Setting, inlet: Inlet, row: Quarantined, record: Record, now_ms: int
+    async def _again(self, setting: Setting, inlet: Inlet, row: Quarantined, now_ms: int) -> list[Outcome]:
+        """Try one record. What is rejected as before costs no transaction, and a lab no second receipt."""
+        record = await self._record(inlet, row)
+        verdict = self._receive.judge(setting, inlet, record, now_ms) if record is not None else None
+        asked = row.state == "REPLAY"
+        if record is None or verdict is None:
+            return await self._rest(row, row.reason) if asked else []
+        if not asked and isinstance(verdict, Rejected) and verdict.reason == row.reason:
+            return []
+        try:
+            return await self._take(setting, inlet, row, record, verdict, now_ms)
+        except AdapterError:
+            raise
+        except Exception:  # noqa: BLE001 - a bug of ours on one record stops no other, nor the node at every start
+            return await self._rest(row, Reason.INTERNAL.value)
+
+    async def _take(
+        self, setting: Setting, inlet: Inlet, row: Quarantined, record: Record, verdict: Verdict, now_ms: int
     ) -> list[Outcome]:
-        verdict = self._receive.judge(setting, inlet, record, now_ms)
+        """What the verdict means, and the row's new state, together."""
         async with self._store.begin() as tx:
-            outcomes = await self._receive.take_in(tx, setting, inlet, [(record, verdict)], now_ms, _no_notes)
-            rejected = outcomes[0].what is What.REJECTED
-            reason = outcomes[0].reason.value if outcomes[0].reason else row.reason
-            state = "HELD" if rejected else "REPLAYED"
-            await tx.put([dataclasses.replace(row, state=state, reason=reason)])
-        return [] if rejected else outcomes
+            if self._setting() is not setting or not await _stands(tx, row):
+                return []
+            verdict = await self._receive.again_if_held(tx, setting, inlet, record, verdict, now_ms)
+            [outcome] = await self._receive.take_in(tx, setting, inlet, [(record, verdict)], now_ms, _no_notes)
+            rejected = outcome.what is What.REJECTED
+            reason = outcome.reason.value if outcome.reason else row.reason
+            await tx.put([dataclasses.replace(row, state="HELD" if rejected else "REPLAYED", reason=reason)])
+        return [] if rejected else [outcome]
 
-    @staticmethod
-    def _record(row: Quarantined) -> Record:
-        headers = tuple((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
-        return Record(row.topic, row.offset, row.record_key, row.value, headers, row.at_ms)
+    async def _rest(self, row: Quarantined, reason: str) -> list[Outcome]:
+        """Nothing came of it: the record rests on."""
+        async with self._store.begin() as tx:
+            if await _stands(tx, row):
+                await tx.put([dataclasses.replace(row, state="HELD", reason=reason)])
+        return []
+
+    async def _record(self, inlet: Inlet, row: Quarantined) -> Record | None:
+        """The record as it was; None where its bytes are not kept and its topic no longer has them."""
+        if row.value or not row.size:
+            headers = tuple((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
+            return Record(row.topic, row.offset, row.record_key, row.value, headers, row.at_ms)
+        found = await self._refetch(inlet, row.offset)
+        # A topic that was made anew has another record at that offset.
+        same = found is not None and hashlib.sha256(found.value).digest() == row.digest
+        return found if same else None
+
+
+async def _stands(tx: Tx, row: Quarantined) -> bool:
+    """Whether nobody (an officer who drops it) has dealt with the row meanwhile."""
+    now = (await tx.get(Quarantined, [row.key()])).get(row.key())
+    return now is not None and now.state == row.state
 
 
 async def _no_notes(tx: Tx, record: Record, verdict: Verdict) -> list[Note]:

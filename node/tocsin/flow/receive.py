@@ -17,15 +17,19 @@ from tocsin.errors import AdapterError
 from tocsin.flow import topics
 from tocsin.flow.admit import Admission
 from tocsin.flow.opened import Opened
+from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
-from tocsin.flow.ports import Clock, LeaseLost, Record, Signer, Store, Tx
-from tocsin.flow.rows import NoteRow, Quarantined, Report, ShownHead, Source, Spoken, Submission
+from tocsin.flow.ports import Clock, Conflict, LeaseLost, Record, Signer, Store, Tx
+from tocsin.flow.rows import NoteRow, Quarantined, Report, Row, ShownHead, Source, Spoken, Submission
 from tocsin.flow.setting import Setting
 from tocsin.flow.tell import Answer, answer
 from tocsin.wire.reasons import Note, Reason, Rejected
 from tocsin.wire.statement import Descriptor, PolicyText, StreamHead, VerifiedStatement, is_statement, verify_statement
 from tocsin.wire.stream import StreamState, decode_hint, take_head, take_record
 from tocsin.wire.verify import Verified, leaf_of, verify
+
+HEADERS_KEPT, KEY_KEPT, HEADER_KEPT = 16, 256, 256
+"""What is kept of a rejected record beside its value: headers are hints, and a peer decides how many and how long."""
 
 
 class InletKind(StrEnum):
@@ -71,16 +75,18 @@ class Receive:
         self._clock = clock
         self._me = me
         self._opened = opened
+        self._left: dict[str, int] = {}
 
     async def take(self, inlet: Inlet, records: Sequence[Record]) -> list[Outcome]:
         """Take one fetched batch. When it returns, every record is durable or was known, and the place is remembered.
 
         `AdapterError` where the store or the signer fails: then nothing of the batch is remembered, and it may be
-        taken again. `LeaseLost` where another process reads this topic.
+        taken again. `LeaseLost` where another process reads this topic; `StoreBehind` where the store no longer knows
+        what this process has read (it must be read again from the store's place, or it would be skipped).
         """
         setting, now_ms = self._setting(), self._clock()
         try:
-            verdicts = [self.judge(setting, inlet, record, now_ms) for record in records]
+            verdicts = [self._judged(setting, inlet, record, now_ms) for record in records]
             return await self._remember(setting, inlet, records, verdicts, now_ms)
         except AdapterError:
             raise
@@ -92,6 +98,13 @@ class Receive:
             return [outcome for record in records for outcome in await self.take(inlet, [record])]
 
     def judge(self, setting: Setting, inlet: Inlet, record: Record, now_ms: int) -> Verdict:
+        """The verdict on one record; INTERNAL where it shows a bug of ours. Never raises."""
+        try:
+            return self._judged(setting, inlet, record, now_ms)
+        except Exception:  # noqa: BLE001 - as in `take`
+            return Rejected(Reason.INTERNAL)
+
+    def _judged(self, setting: Setting, inlet: Inlet, record: Record, now_ms: int) -> Verdict:
         """Steps 1 to 7 of protocol section 6, or the checks of section 5; the frame decides which."""
         came_by = inlet.came_by(setting.node)
         if is_statement(record.value):
@@ -100,7 +113,10 @@ class Receive:
             if isinstance(statement, Rejected) or _belongs(statement, inlet):
                 return statement
             return Rejected(Reason.STATEMENT_PLACE)
-        return verify(record.value, setting.trust, setting.schemas, now_ms, came_by, lambda _: False)
+        report = verify(record.value, setting.trust, setting.schemas, now_ms, came_by, lambda _: False)
+        if isinstance(report, Verified) and not _may_bring(inlet, report):
+            return Rejected(Reason.STREAM_SOURCE, inlet.party)
+        return report
 
     async def _remember(
         self,
@@ -111,13 +127,17 @@ class Receive:
         now_ms: int,
     ) -> list[Outcome]:
         async with self._store.begin() as tx:
+            if self._setting() is not setting:
+                # Whoever owes everything anew must find these reports, or they must be owed under the new policies.
+                raise Conflict("trust, schemas or policies changed meanwhile", place=inlet.topic)
             # 1. Where we are: only the holder of this source may move it.
             source = (await tx.get(Source, [(inlet.topic,)])).get((inlet.topic,))
             if source is None or source.holder != self._me:
                 raise LeaseLost("the source is read by another process", place=inlet.topic)
+            self._require_not_behind(source)
             fresh = [(r, v) for r, v in zip(records, verdicts, strict=True) if r.offset >= source.offset]
             # 2. A revoked event key is no ground against a leaf that is held (step 6).
-            fresh = [(r, await self._again_if_held(tx, setting, inlet, r, v, now_ms)) for r, v in fresh]
+            fresh = [(r, await self.again_if_held(tx, setting, inlet, r, v, now_ms)) for r, v in fresh]
             # 3. Admit reports; note what the stream shows; keep statements; put rejects into quarantine; answer labs.
             book = _StreamBook(inlet, StreamState.from_json(source.stream, inlet.party, setting.node), now_ms)
             outcomes = await self.take_in(tx, setting, inlet, fresh, now_ms, book.follow)
@@ -125,7 +145,30 @@ class Receive:
             if fresh:
                 moved = dataclasses.replace(source, offset=fresh[-1][0].offset + 1, stream=book.state.to_json())
                 await tx.swap(moved, expect={"holder": self._me, "offset": source.offset})
+        if fresh:
+            self._left[inlet.topic] = fresh[-1][0].offset + 1
         return outcomes
+
+    def _require_not_behind(self, source: Source) -> None:
+        """A store that fell behind (a backup, a replica) has another place than the reader that goes on after ours."""
+        if source.offset < self._left.get(source.topic, source.offset):
+            left = self._left.pop(source.topic)
+            raise StoreBehind(
+                f"the store knows offset {source.offset}, but {left} was read",
+                place=source.topic,
+                remedy="The topic is read again from the store's place.",
+            )
+
+    async def lost(self, inlet: Inlet, offset: int, now_ms: int) -> None:
+        """The range from the place to `offset` is no longer in the topic: go on there, with a note that says so."""
+        async with self._store.begin() as tx:
+            source = (await tx.get(Source, [(inlet.topic,)])).get((inlet.topic,))
+            if source is None:
+                raise LeaseLost("the store no longer knows the source", place=inlet.topic)
+            note = NoteRow(inlet.topic, source.offset, -1, Note.GAP.value, f"lost up to {offset}", now_ms)
+            await tx.put([note])
+            await tx.swap(dataclasses.replace(source, offset=offset), expect={"holder": self._me})
+        self._left.pop(inlet.topic, None)
 
     async def take_in(
         self,
@@ -139,26 +182,29 @@ class Receive:
         """Write what each verdict means, in order; also for what comes back out of quarantine."""
         reports = [v for _, v in judged if isinstance(v, Verified)]
         admission = await Admission.load(tx, setting, reports, now_ms)
+        rows = await _Rows.load(tx, setting, inlet, [verdict for _, verdict in judged], now_ms)
         answers: list[Answer] = []
         outcomes = []
         for record, verdict in judged:
             notes = await follow(tx, record, verdict)
             outcome = self._admit(inlet, record, verdict, admission, notes)
             outcomes.append(outcome)
-            await self._keep(tx, setting, inlet, record, verdict, outcome, now_ms)
+            rows.keep(record, verdict, outcome)
             if isinstance(verdict, Verified):
                 self._opened.keep(verdict, setting)
             if inlet.kind is InletKind.SUBMISSIONS:
                 answers.append(_answer_to(record, verdict, outcome))
         await admission.close(tx)
+        await rows.close(tx)
         if answers:
             outlet = topics.receipts(setting.node, inlet.party)
             await answer(tx, self._signer, setting.node, inlet.party, outlet, answers, now_ms)
         return outcomes
 
-    async def _again_if_held(
+    async def again_if_held(
         self, tx: Tx, setting: Setting, inlet: Inlet, record: Record, verdict: Verdict, now_ms: int
     ) -> Verdict:
+        """The verdict, once more where the event key is revoked but the leaf is held (step 6)."""
         if not isinstance(verdict, Rejected) or verdict.reason is not Reason.KEY_REVOKED:
             return verdict
         leaf = leaf_of(record.value)
@@ -181,33 +227,75 @@ class Receive:
             what, leaf, origin, reason = What.STATEMENT, b"", "", None
         return Outcome(what, inlet.party, record.topic, record.offset, leaf, origin, reason, tuple(notes))
 
-    async def _keep(
-        self,
-        tx: Tx,
-        setting: Setting,
-        inlet: Inlet,
-        record: Record,
-        verdict: Verdict,
-        outcome: Outcome,
-        now_ms: int,
-    ) -> None:
-        """Write what belongs to one record alone: inbox row, quarantine row, peer's statement, notes."""
-        subject = (outcome.leaf or hashlib.sha256(record.value).digest()).hex()
-        await tx.put(
-            [NoteRow(record.topic, record.offset, i, n.value, subject, now_ms) for i, n in enumerate(outcome.notes)]
-        )
+
+class _Rows:
+    """What belongs to single records: notes, inbox rows, quarantine rows, peers' statements; written together."""
+
+    def __init__(self, setting: Setting, inlet: Inlet, now_ms: int) -> None:
+        """Create it with `load`."""
+        self._setting = setting
+        self._inlet = inlet
+        self._now_ms = now_ms
+        self._issued: frozenset[bytes] = frozenset()
+        self._quarantined = 0
+        self._new: list[Row] = []
+        self._spoken: list[Spoken] = []
+
+    @classmethod
+    async def load(cls, tx: Tx, setting: Setting, inlet: Inlet, verdicts: Sequence[Verdict], now_ms: int) -> _Rows:
+        """Read what the rows of these verdicts depend on."""
+        rows = cls(setting, inlet, now_ms)
+        if inlet.kind is InletKind.SUBMISSIONS:
+            leaves = [(v.leaf,) for v in verdicts if isinstance(v, Verified)]
+            rows._issued = frozenset(row.leaf for row in (await tx.get(Submission, leaves)).values())
+        if any(isinstance(v, Rejected) for v in verdicts):
+            rows._quarantined = await tx.count(Quarantined, {"topic": inlet.topic, "state": "HELD"})
+        return rows
+
+    def keep(self, record: Record, verdict: Verdict, outcome: Outcome) -> None:
+        """The rows of one record, in order."""
+        if outcome.notes:
+            subject = (outcome.leaf or hashlib.sha256(record.value).digest()).hex()
+            self._new += [
+                NoteRow(record.topic, record.offset, i, note.value, subject, self._now_ms)
+                for i, note in enumerate(outcome.notes)
+            ]
         if isinstance(verdict, Rejected):
-            await tx.put([await _quarantined(tx, setting, inlet, record, verdict.reason, now_ms)])
+            self._new.append(self._quarantine(record, verdict.reason))
         elif isinstance(verdict, Verified):
-            if inlet.kind is InletKind.SUBMISSIONS and outcome.what is What.ACCEPTED:
-                if await tx.get(Submission, [(verdict.leaf,)]):
-                    return  # read back from our own receipts: it was issued already
-                record_hash = hashlib.sha256(record.value).digest()
-                await tx.put(
-                    [Submission(verdict.leaf, inlet.party, record_hash, "NEW", now_ms, b"", told=False, basis="")]
+            # A leaf that is in the inbox already was read back from our own receipts: it was issued.
+            received = self._inlet.kind is InletKind.SUBMISSIONS and outcome.what is What.ACCEPTED
+            if received and verdict.leaf not in self._issued:
+                digest = hashlib.sha256(record.value).digest()
+                self._new.append(
+                    Submission(verdict.leaf, self._inlet.party, digest, "NEW", self._now_ms, b"", told=False, basis="")
                 )
-        elif inlet.kind is InletKind.INFO:
-            await tx.put([_spoken(verdict)])
+        elif self._inlet.kind is InletKind.INFO:
+            self._spoken.append(_spoken(verdict))
+
+    def _quarantine(self, record: Record, reason: Reason) -> Quarantined:
+        """A row with the original bytes; beyond the cap of its source the value stays at the broker."""
+        full = self._quarantined >= self._setting.caps.quarantined_values
+        self._quarantined += 1
+        return Quarantined(
+            topic=record.topic,
+            offset=record.offset,
+            source=self._inlet.party,
+            reason=reason.value,
+            record_key=record.key[:KEY_KEPT],
+            value=b"" if full else record.value,
+            headers=json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]]),
+            digest=hashlib.sha256(record.value).digest(),
+            size=len(record.value),
+            state="HELD",
+            at_ms=self._now_ms,
+        )
+
+    async def close(self, tx: Tx) -> None:
+        """Write what was kept."""
+        await tx.put(self._new)
+        for spoken in self._spoken:
+            await _keep_spoken(tx, spoken)
 
 
 class _StreamBook:
@@ -243,6 +331,13 @@ class _StreamBook:
         return []
 
 
+def _may_bring(inlet: Inlet, report: Verified) -> bool:
+    """Streams bring reports; a submission is the lab's own (design 2), or a lab could relay what others made public."""
+    if inlet.kind is InletKind.SUBMISSIONS:
+        return report.header.origin == inlet.party
+    return inlet.kind is InletKind.STREAM
+
+
 def _belongs(statement: VerifiedStatement, inlet: Inlet) -> bool:
     """Heads stand in streams, descriptors and policies of the peer itself in its info topic; nothing else anywhere."""
     body = statement.body
@@ -261,6 +356,16 @@ def _spoken(statement: VerifiedStatement) -> Spoken:
     return Spoken(body.node, "descriptor", "", 0, digest, statement.framed, body.time_ms)
 
 
+async def _keep_spoken(tx: Tx, spoken: Spoken) -> None:
+    """Of descriptors the latest stays; of policies every version and, as evidence, every text (protocol section 5)."""
+    if spoken.type == "descriptor":
+        known = await tx.find(Spoken, {"node": spoken.node, "type": "descriptor"})
+        if any(other.time_ms >= spoken.time_ms for other in known):
+            return
+        await tx.drop(known)
+    await tx.put([spoken])
+
+
 def _answer_to(record: Record, verdict: Verdict, outcome: Outcome) -> Answer:
     rejected = isinstance(verdict, Rejected)
     return Answer(
@@ -268,24 +373,4 @@ def _answer_to(record: Record, verdict: Verdict, outcome: Outcome) -> Answer:
         leaf=outcome.leaf or bytes(32),
         decision="REJECTED" if rejected else "ACCEPTED",
         reason=verdict.reason.value if isinstance(verdict, Rejected) else "",
-    )
-
-
-async def _quarantined(
-    tx: Tx, setting: Setting, inlet: Inlet, record: Record, reason: Reason, now_ms: int
-) -> Quarantined:
-    """A row with the original bytes; beyond the cap of its source the value stays at the broker."""
-    full = await tx.count(Quarantined, {"topic": record.topic, "state": "HELD"}) >= setting.caps.quarantined_values
-    return Quarantined(
-        topic=record.topic,
-        offset=record.offset,
-        source=inlet.party,
-        reason=reason.value,
-        record_key=record.key[:256],
-        value=b"" if full else record.value,
-        headers=json.dumps([[name, value.hex()] for name, value in record.headers[:16]]),
-        digest=hashlib.sha256(record.value).digest(),
-        size=len(record.value),
-        state="HELD",
-        at_ms=now_ms,
     )

@@ -107,7 +107,10 @@ class Recover:
             else:
                 assert outlet is not None  # noqa: S101 - of (2) and (3)
                 found = await self._send_again(tx, outlet, shown)
+            mended = (await tx.get(Outlet, [(topic,)]))[topic,]
+        # From here on a store that falls behind is noticed, even before this process has sealed anything.
         self._remembered.forget(topic)
+        self._remembered.keep(mended)
         return found
 
     async def receipts(self, lab: str) -> int:
@@ -252,7 +255,7 @@ class Recover:
             holder=self._me,
             until_ms=until_ms,
         )
-        await tx.swap(moved, expect={"rows": base.rows, "seq": base.seq})
+        await tx.swap(moved, expect={"rows": base.rows, "seq": base.seq, "holder": base.holder})
         return Recovered.AHEAD
 
     async def _known_again(self, tx: Tx, setting: Setting, audience: str, row: Outgoing, now_ms: int) -> Outgoing:

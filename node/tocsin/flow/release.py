@@ -6,15 +6,15 @@ final; what changes it is a new decision, recorded with its cause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.flow.decide import Decision, Nothing, Question, decide
 from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Item, Outbox, Remembered
-from tocsin.flow.ports import Between, Clock, Signer, Store, Tx
-from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report
+from tocsin.flow.ports import Between, Clock, Signer, Store
+from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Row
 from tocsin.flow.setting import MS_PER_MINUTE, Setting
 from tocsin.wire.envelope import frame_envelope, with_hop, withhold
 from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, encode_body, hop_hash, parse_body
@@ -77,21 +77,24 @@ class Release:
                 return []
             facts = await Facts.load(tx, [(due.leaf, due.audience) for due in dues])
             boxes: dict[str, Outbox] = {}
+            rows: list[Row] = []
             # 2. Decide and seal each, in order.
             for due in dues:
                 outlet = outlets[due.audience]
                 self._remembered.check(outlet)
                 box = boxes.setdefault(due.audience, Outbox(outlet, now_ms))
-                done.append(await self._one(tx, setting, facts, due, box, now_ms))
-            # 3. Sealed rows and the streams' new state, together.
+                done.append(await self._one(setting, facts, due, box, rows, now_ms))
+            # 3. What was decided, the sealed rows and the streams' new state, together.
+            await tx.drop(dues)
+            await tx.put(rows)
             for box in boxes.values():
                 await box.close(tx)
         for box in boxes.values():
             self._remembered.keep(box.outlet)
         return done
 
-    async def _one(self, tx: Tx, setting: Setting, facts: Facts, due: Due, box: Outbox, now_ms: int) -> Done:
-        """One report for one audience: a decision for every chain that brought it."""
+    async def _one(self, setting: Setting, facts: Facts, due: Due, box: Outbox, rows: list[Row], now_ms: int) -> Done:
+        """One report for one audience: a decision for every chain that brought it; `rows` takes what is to be written."""
         report = facts.reports[due.leaf]
         sealed: list[Decision] = []
         why, later = "CHAIN", None
@@ -102,39 +105,20 @@ class Release:
             question = facts.question(setting, copy, verified, due.audience, now_ms)
             decision = decide(question)
             later = min((m for m in (later, decision.next) if m is not None), default=None)
-            await self._open_holds(tx, setting, facts, due, decision.open_holds, question, now_ms)
+            rows += _new_holds(setting, facts, due, decision.open_holds, question, now_ms)
             if isinstance(decision, Nothing):
                 why = decision.why.value
                 continue
             if self._said_before(setting, facts, copy, verified, decision, now_ms):
                 why = "SAID"
                 continue
-            await self._seal(tx, facts, due, report, verified, decision, box, now_ms)
+            decided = await self._seal(due, report, verified, decision, box, now_ms)
+            facts.add(decided)
+            rows.append(decided)
             sealed.append(decision)
-        await tx.drop([due])
         if later is not None:
-            await tx.put([Due(due.leaf, due.audience, later, "TIME", later * MS_PER_MINUTE)])
+            rows.append(Due(due.leaf, due.audience, later, "TIME", later * MS_PER_MINUTE))
         return Done(due.audience, due.leaf, due.cause, due.since_ms, tuple(sealed), "" if sealed else why)
-
-    async def _open_holds(
-        self,
-        tx: Tx,
-        setting: Setting,
-        facts: Facts,
-        due: Due,
-        rules: Sequence[str],
-        question: Question,
-        now_ms: int,
-    ) -> None:
-        """A hold that matched and is not answered goes into the officers' queue, once."""
-        if question.policy is None:
-            return
-        for rule in rules:
-            key = (due.leaf, question.policy.version, rule, due.audience)
-            if key not in facts.holds:
-                hold = Hold(*key, "OPEN", now_ms, now_ms + setting.caps.hold_due_ms, "", "", 0)
-                facts.holds[key] = hold
-                await tx.put([hold])
 
     def _said_before(
         self,
@@ -149,10 +133,13 @@ class Release:
 
         What went out along a chain that a revoked key has broken since does not count: its readers refuse it.
         """
+        earlier = facts.decided.get((decision.body.audience, copy.leaf))
+        if not earlier:
+            return False
         n = verified.envelope.n
         now = _binding([*verified.hops, decision.body], decision.body.minute)
         chains = {c.chain: c for c in facts.copies[copy.leaf]}
-        for row in facts.decided[decision.body.audience, copy.leaf]:
+        for row in earlier:
             before = parse_body(row.body, n)
             if before.mask_out != decision.body.mask_out or before.tlp is not decision.body.tlp:
                 continue
@@ -166,16 +153,8 @@ class Release:
         return False
 
     async def _seal(
-        self,
-        tx: Tx,
-        facts: Facts,
-        due: Due,
-        report: Report,
-        verified: Verified,
-        decision: Decision,
-        box: Outbox,
-        now_ms: int,
-    ) -> None:
+        self, due: Due, report: Report, verified: Verified, decision: Decision, box: Outbox, now_ms: int
+    ) -> Decided:
         """Sign the hop, withhold what it does not let through, and put the exact bytes into the outbox."""
         n = verified.envelope.n
         body = encode_body(decision.body, n)
@@ -184,7 +163,7 @@ class Release:
         envelope = with_hop(withhold(verified.envelope, decision.body.mask_out), hop)
         item = Item(frame_envelope(envelope), key=report.incident.hex().encode(), leaf=report.leaf)
         row = box.envelope(item)
-        decided = Decided(
+        return Decided(
             audience=due.audience,
             leaf=report.leaf,
             hop=hop_hash(hop),
@@ -198,8 +177,20 @@ class Release:
             seq=row.seq,
             decided_ms=now_ms,
         )
-        facts.add(decided)
-        await tx.add([decided])
+
+
+def _new_holds(
+    setting: Setting, facts: Facts, due: Due, rules: Sequence[str], question: Question, now_ms: int
+) -> Iterator[Hold]:
+    """A hold that matched and is not answered goes into the officers' queue, once."""
+    if question.policy is None:
+        return
+    for rule in rules:
+        key = (due.leaf, question.policy.version, rule, due.audience)
+        if key not in facts.holds:
+            hold = Hold(*key, "OPEN", now_ms, now_ms + setting.caps.hold_due_ms, "", "", 0)
+            facts.holds[key] = hold
+            yield hold
 
 
 def _binding(hops: Iterable[HopBody], minute: int) -> dict[tuple[AudienceKind, int], int]:

@@ -47,13 +47,10 @@ class Send:
         outlets, rows = await self._waiting()
         if not rows:
             return Sent({}, {})
-        if self._writer is None:
-            self._writer = await self._new_writer()
         failed: dict[str, str] = {}
         try:
-            acks = await self._writer.write([outbound(row) for row in rows])
+            acks = await self._write(rows)
         except WriteFailed as fault:
-            await self._discard()
             acks = fault.acked
             failed = dict.fromkeys(fault.failed, fault.thing)
         self._rest(outlets, failed)
@@ -101,6 +98,22 @@ class Send:
         apart = [abs(now_ms - ack.append_ms) for got in acks.values() for ack in got if ack.append_ms >= 0]
         return max(apart, default=0)
 
+    async def ask_clock(self) -> int:
+        """How far the broker's clock is from ours, by a repeat of a row that it keeps already; 0 where there is none."""
+        async with self._store.begin() as tx:
+            outlets = [o for o in await tx.find(Outlet, {"holder": [self._me, ""]}) if o.acked]
+            rows = await tx.get(Outgoing, [(o.topic, o.acked) for o in outlets[:1]])
+        return self._skew(await self._write(list(rows.values()))) if rows else 0
+
+    async def _write(self, rows: Sequence[Outgoing]) -> dict[str, list[Ack]]:
+        if self._writer is None:
+            self._writer = await self._new_writer()
+        try:
+            return await self._writer.write([outbound(row) for row in rows])
+        except WriteFailed:
+            await self._discard()
+            raise
+
     async def resend(self) -> int:
         """Send again the ranges that officers asked for: the same bytes under the same seq; returns how many rows."""
         async with self._store.begin() as tx:
@@ -112,15 +125,8 @@ class Send:
             epoch = outlet.epoch if outlet else 0
             where = {"topic": order.topic, "epoch": epoch, "seq": Between(order.from_seq, order.to_seq)}
             rows = await tx.find(Outgoing, where, order=("row",))
-        if rows:
-            if self._writer is None:
-                self._writer = await self._new_writer()
-            try:
-                for start in range(0, len(rows), BATCH):
-                    await self._writer.write([outbound(row) for row in rows[start : start + BATCH]])
-            except WriteFailed:
-                await self._discard()
-                raise
+        for start in range(0, len(rows), BATCH):
+            await self._write(rows[start : start + BATCH])
         async with self._store.begin() as tx:
             await tx.drop([order])
         return len(rows)

@@ -55,19 +55,24 @@ class Envelope:
     hops: tuple[Hop, ...]
 
     @cached_property
+    def shown(self) -> tuple[int, ...]:
+        """The slots set in the mask, in order."""
+        mask = self.mask
+        return tuple([i for i in range(self.n) if mask >> i & 1])
+
+    @cached_property
     def disclosed(self) -> Mapping[int, bytes]:
         """Value bytes by slot, for the slots set in the mask."""
-        return dict(zip((i for i in range(self.n) if self.mask >> i & 1), self.values, strict=True))
+        return dict(zip(self.shown, self.values, strict=True))
 
     @cached_property
     def all_digests(self) -> tuple[bytes, ...]:
         """The digest of every slot: computed where it is disclosed, as received where it is not."""
         context = ctx(self.header)
-        shown = iter(zip(self.salts, self.values, strict=True))
+        pairs = zip(self.shown, self.salts, self.values, strict=True)
+        shown = {i: slot_digest(context, i, salt, value) for i, salt, value in pairs}
         hidden = iter(self.digests)
-        return tuple(
-            slot_digest(context, i, *next(shown)) if self.mask >> i & 1 else next(hidden) for i in range(self.n)
-        )
+        return tuple([shown[i] if i in shown else next(hidden) for i in range(self.n)])
 
     @cached_property
     def entry(self) -> bytes:
@@ -145,8 +150,7 @@ def withhold(envelope: Envelope, keep: int) -> Envelope:
     if mask == envelope.mask:
         return envelope
     digests = envelope.all_digests
-    shown = [i for i in range(envelope.n) if envelope.mask >> i & 1]
-    kept = [place for place, i in enumerate(shown) if mask >> i & 1]
+    kept = [place for place, i in enumerate(envelope.shown) if mask >> i & 1]
     return replace(
         envelope,
         mask=mask,

