@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
+from deploy.demo.folder import chosen, fresh
+
+from tocsin.errors import TocsinError
+
+TRUE, UNTRUE, INTERRUPTED = 0, 1, 130
+
 
 def main() -> int:
-    """Read the arguments, and run."""
+    """Read the arguments, take the folder, and run."""
     about = "Three countries, three Apache Kafka clusters, real incidents."
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=about)
     parser.add_argument(
@@ -15,11 +21,15 @@ def main() -> int:
     )
     seconds = parser.parse_args().seconds
     try:
-        from deploy.demo.run import run  # noqa: PLC0415 - it takes a second or two, in which Ctrl-C is a quiet end too
+        with fresh(chosen()) as folder:
+            from deploy.demo.run import run  # noqa: PLC0415 - it takes seconds, in which Ctrl-C is a quiet end as well
 
-        return run(seconds)
+            return TRUE if run(folder, seconds) else UNTRUE
+    except TocsinError as fault:
+        sys.stderr.write("\n   ".join(filter(None, (f"error: {fault.thing}", fault.place, fault.remedy))) + "\n")
+        return UNTRUE
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

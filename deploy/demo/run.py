@@ -12,29 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from deploy.demo.federation import Federation, federation, near
-from deploy.demo.folder import chosen, fresh
 from deploy.demo.screen import Screen, Unmet
 from deploy.demo.story import Story
 
-from tocsin.errors import TocsinError
-
-TRUE, UNTRUE, INTERRUPTED = 0, 1, 130
+_INTERRUPTED = 130
 
 
-def run(seconds: float) -> int:
-    """The exit code: whether everything that was shown was true. `seconds` 0 goes on until somebody interrupts."""
-    screen = Screen()
-    try:
-        with fresh(chosen()) as folder, asyncio.Runner() as runner:
-            return runner.run(_run(screen, folder, seconds))
-    except TocsinError as fault:
-        for word, said in (("error", fault.thing), ("   at", fault.place), ("   do", fault.remedy)):
-            if said:
-                screen.say(f"{word} {said}", style="red" if word == "error" else "")
-        return UNTRUE
+def run(folder: Path, seconds: float) -> bool:
+    """Whether everything that was shown was true. `seconds` 0 goes on until somebody interrupts."""
+    with asyncio.Runner() as runner:
+        return runner.run(_run(Screen(), folder, seconds))
 
 
-async def _run(screen: Screen, folder: Path, seconds: float) -> int:
+async def _run(screen: Screen, folder: Path, seconds: float) -> bool:
     """Tell the story, go on until it is time or somebody interrupts, and end everything."""
     ending = _Ending()
     ending.listen()
@@ -57,7 +47,7 @@ async def _run(screen: Screen, folder: Path, seconds: float) -> int:
         # A call to a broker that is gone now, or a download, may sit in a thread for long; nothing of it matters.
         screen.say("interrupted; every process has ended")
         sys.stdout.flush()
-        os._exit(INTERRUPTED)
+        os._exit(_INTERRUPTED)
     return _verdict(screen)
 
 
@@ -79,7 +69,7 @@ class _Ending:
     def _heard(self) -> None:
         self._signals += 1
         if self._signals > 1:
-            os._exit(INTERRUPTED)  # children are tied to this process, and end with it
+            os._exit(_INTERRUPTED)  # children are tied to this process, and end with it
         if self.told:
             self.stop.set()
         elif self._telling is not None:
@@ -99,15 +89,15 @@ async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _verdict(screen: Screen) -> int:
+def _verdict(screen: Screen) -> bool:
     failed = screen.failed()
     if failed or not screen.claims:
         screen.say(f"{len(failed)} of {len(screen.claims)} claims were not true:", style="bold red")
         for what in failed:
             screen.say(f"  {what}")
-        return UNTRUE
+        return False
     screen.say(f"All {len(screen.claims)} claims were true; no process is left.", style="bold green")
-    return TRUE
+    return True
 
 
 def _say_what_to_try(screen: Screen, fed: Federation, story: Story, seconds: float) -> None:

@@ -11,16 +11,15 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-
 from tests.bench import frozen
 from tests.bench.timing import percentile
 from tests.crash.world import seeded
 from tests.federation.nodes import NodeProcess, free_port, wait_until, write_key
+
 from tocsin.flow.ports import Outbound
 from tocsin.kafka.admin import Admin
 from tocsin.kafka.connection import Connection
@@ -161,7 +160,9 @@ async def _throughput(node: Jp, connection: Connection, found: Results) -> None:
             found.rss_mib[marks.pop(0)] = node.rss_mib()
         moved = time.monotonic() if len(times) > before else moved
         if time.monotonic() - moved > PATIENCE_S:
-            raise AssertionError(f"jp released {len(times)} of {found.reports} reports and then nothing for a long time")
+            raise AssertionError(
+                f"jp released {len(times)} of {found.reports} reports and then nothing for a long time"
+            )
         await asyncio.sleep(0.05)
     await reader.close()
     counted = len(times) - first

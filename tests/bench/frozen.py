@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import fastavro
-
 from tests.crash.world import seeded
+
 from tocsin.flow import topics
 from tocsin.flow.outbox import Item, Outbox, new_outlet, outbound
 from tocsin.memory import MemorySigner
@@ -165,7 +165,9 @@ def policy_text(audiences: int) -> bytes:
     named = dict(itertools.islice(AUDIENCES.items(), audiences))
     members = [name for name, kind in named.items() if kind == "MEMBER"]
     tables = "".join(f'[audience.{name}]\nkind = "{kind}"\n' for name, kind in named.items())
-    head = 'policy = "jp"\nversion = 1\nschema = "bench/1.0"\njurisdiction = "JP"\neffective_from = 2026-01-01T00:00:00Z\n'
+    head = (
+        'policy = "jp"\nversion = 1\nschema = "bench/1.0"\njurisdiction = "JP"\neffective_from = 2026-01-01T00:00:00Z\n'
+    )
     return f"{head}{tables}[sets]\nmembers = {json.dumps(members)}\n{_RULES}".encode()
 
 

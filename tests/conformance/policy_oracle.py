@@ -6,7 +6,7 @@ Nothing of `tocsin` is imported, so that two readings of the design are compared
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.conformance.policy_reading import (
@@ -107,6 +107,7 @@ class _Case:
     grant_start: int
     embargo_start: int
     approved: set[tuple[str, str]]
+    answered: dict[Any, int | None] = field(default_factory=dict)
 
     # -- the outcome at one minute of the clock ---------------------------------------------------------------
 
@@ -244,6 +245,12 @@ class _Case:
 
     def _given_from(self, name: str, audience: str, look: "_Look") -> int | None:
         """The minute from which rules, approvals and earlier limits give a slot to an audience; None is never."""
+        question = (name, audience, look)
+        if question not in self.answered:
+            self.answered[question] = self._ask_rules(*question)
+        return self.answered[question]
+
+    def _ask_rules(self, name: str, audience: str, look: "_Look") -> int | None:
         if name not in self.values or name not in self.policy.schema.fields:
             return None
         rules = [rule for rule in self.policy.rules if audience in rule.to and name in rule.names]

@@ -125,10 +125,14 @@ class Federation:
 
     def complete(self, reports):
         """Whether every reader was shown so many reports and a head for the last."""
+        if any(broker.down for broker in self.brokers.values()):
+            return False
         for node in self.ids:
             for audience in ROUTES[node]:
                 state, _, seen = self.look(node, audience)
-                expected = reports if (node, audience) not in {("jp", "gb"), ("ke", "gb")} else 0
+                expected = reports if audience != "gb" else 0
+                if len(self.brokers[node].records(topics.stream(node, audience))) <= expected:
+                    return False  # not even a head behind them: cheaper than to verify each
                 if len(seen) != expected or state.position is None or state.position.seq != expected or state.open:
                     return False
         return True
@@ -204,7 +208,11 @@ class Process:
         work += [loops.issuing(self.issue, self._rules), loops.retrying([inlet for inlet, _ in inlets])]
         for inlet, peer in inlets:
             broker = self._federation.brokers[peer]
-            work.append(loops.follow(inlet, self._reader(broker, inlet.topic), BackOff(), 4, lambda _r, _b: 0.0))
+            work.append(
+                loops.follow(
+                    inlet, self._reader(broker, inlet.topic), BackOff(first_s=1.0, most_s=8.0), 4, lambda _r, _b: 0.0
+                )
+            )
         self._tasks = [asyncio.create_task(one) for one in work]
         return self
 

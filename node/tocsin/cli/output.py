@@ -126,8 +126,8 @@ def rows(data: Iterable[Mapping[str, Any]], *, empty: str, columns: Sequence[str
             max_width=max(console.width - others, 16) if cut else None,
             no_wrap=cut or name in {"id", "leaf"},
         )
-    for row in cells:
-        table.add_row(*map(Text, row))
+    for line in cells:
+        table.add_row(*map(Text, line))
     console.print(table)
 
 

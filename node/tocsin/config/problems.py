@@ -67,8 +67,9 @@ def validated(model: type[M], path: Path) -> M:
 
 def _across(document: Mapping[str, Any]) -> Iterator[ConfigError]:
     """What no single table can know. It looks at the raw document, so that it is said together with all else."""
-    node = document["node"].get("id") if isinstance(document["node"], dict) else None
-    seen: dict[Any, str] = {node: "node"} if isinstance(node, str) else {}
+    node = document.get("node")
+    own = node.get("id") if isinstance(node, dict) else None
+    seen: dict[Any, str] = {own: "node"} if isinstance(own, str) else {}
     for table in ("peer", "lab"):
         for identity in _values(document, table, "id"):
             if identity in seen:

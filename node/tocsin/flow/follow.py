@@ -18,6 +18,8 @@ from tocsin.flow.rows import Source
 
 WAIT_S = 0.25
 """How soon a source is looked at again that may not be heard yet, or whose store was busy."""
+LAG_S = 1.0
+"""How often a busy source is asked for its end: two calls to the broker, which must not slow every batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Follow:
             parts.watch.fault(inlet.topic, lost, 0.0)
             await reader.open(None)
             await parts.receive.lost(inlet, await reader.position(), parts.clock())
-        renewed = parts.clock()
+        renewed, loop, measure_at = parts.clock(), asyncio.get_running_loop(), 0.0
         while True:
             heard = await self._may_take()
             records = await reader.fetch(self._batch, 1.0) if heard else []
@@ -129,7 +131,9 @@ class Follow:
             for outcome in outcomes:
                 parts.watch.outcome(outcome)
             self._taken(outcomes)
-            parts.watch.lag(inlet, await reader.end() - records[-1].offset - 1)
+            if loop.time() >= measure_at:
+                measure_at = loop.time() + LAG_S
+                parts.watch.lag(inlet, await reader.end() - records[-1].offset - 1)
             await asyncio.sleep(self._pace(len(records), sum(len(r.value) for r in records)))
 
     async def _take(self, records: list[Record]) -> list[Outcome]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from tocsin.errors import AdapterError
-from tocsin.flow import topics
+from tocsin.flow import release, send, topics
 from tocsin.flow.admit import owe, told
 from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.issue import Issue, Rule
@@ -113,7 +113,8 @@ class Loops:
         def taken(outcomes: list[Outcome]) -> None:
             if any(outcome.what in {What.ACCEPTED, What.MERGED} for outcome in outcomes):
                 self._due.set()
-            self._sealed.set()  # receipts
+            if inlet.kind is InletKind.SUBMISSIONS:
+                self._sealed.set()  # receipts
 
         await Follow(
             self._parts,
@@ -226,7 +227,7 @@ class Loops:
                 parts.watch.done(one)
             if done:
                 self._sealed.set()
-            else:
+            if len(done) < release.BATCH:  # no more than that was due; what came since has set the event
                 await _wait(self._due, POLL_S)
 
     async def issuing(self, issue: Issue, rules: Mapping[str, Rule]) -> None:
@@ -242,15 +243,19 @@ class Loops:
 
     async def sending(self) -> None:
         """Carry sealed rows to Kafka."""
-        parts = self._parts
+        parts, loop, look_at = self._parts, asyncio.get_running_loop(), 0.0
         while True:
             self._sealed.clear()
             sent = await self._guard("send", parts.send.run)
-            await self._guard("resend", parts.send.resend)
+            if loop.time() >= look_at:  # officers' orders need not be looked for at every batch
+                look_at = loop.time() + POLL_S
+                await self._guard("resend", parts.send.resend)
             if sent is not None:
                 parts.watch.sent(sent)
             if sent is not None and sent.acked:
                 self._clock_is_apart(sent.skew_ms)
+                if max(sent.acked.values()) < send.BATCH:  # no more than that was sealed
+                    await _wait(self._sealed, POLL_S)
             elif self._clock_stopped:
                 await _wait(self._sealed, ASK_S)
                 skew_ms = await self._guard("clock", parts.send.ask_clock)

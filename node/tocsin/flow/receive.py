@@ -23,6 +23,7 @@ from tocsin.flow.ports import Clock, Conflict, LeaseLost, Record, Signer, Store,
 from tocsin.flow.rows import NoteRow, Quarantined, Report, Row, ShownHead, Source, Spoken, Submission
 from tocsin.flow.setting import Setting
 from tocsin.flow.tell import Answer, answer
+from tocsin.wire.keys import matches_party_id
 from tocsin.wire.reasons import Note, Reason, Rejected
 from tocsin.wire.statement import Descriptor, PolicyText, StreamHead, VerifiedStatement, is_statement, verify_statement
 from tocsin.wire.stream import StreamState, decode_hint, take_head, take_record
@@ -357,7 +358,13 @@ def _spoken(statement: VerifiedStatement) -> Spoken:
 
 
 async def _keep_spoken(tx: Tx, spoken: Spoken) -> None:
-    """Of descriptors the latest stays; of policies every version and, as evidence, every text (protocol section 5)."""
+    """Of descriptors the latest stays; of policies every version and, as evidence, every text (protocol section 5).
+
+    Nothing about a body is a ground to refuse it, but a policy whose id no hop may name is not kept: no index of a
+    database holds just any text.
+    """
+    if not matches_party_id(spoken.id or spoken.node):
+        return
     if spoken.type == "descriptor":
         known = await tx.find(Spoken, {"node": spoken.node, "type": "descriptor"})
         if any(other.time_ms >= spoken.time_ms for other in known):

@@ -36,8 +36,25 @@ class InLoop(SQLiteDialect_pysqlite):
         return AsyncAdaptedQueuePool
 
     def do_commit(self, dbapi_connection: Any) -> None:
-        """Durable when it returns; the loop goes on meanwhile."""
-        await_only(asyncio.to_thread(dbapi_connection.commit))
+        """Durable when it returns; the loop goes on meanwhile. Where nothing was written there is nothing to wait for."""
+        if dbapi_connection.wrote():
+            await_only(asyncio.to_thread(dbapi_connection.commit))
+        else:
+            dbapi_connection.commit()
+
+
+class Driver(sqlite3.Connection):
+    """Knows whether the transaction has changed a row."""
+
+    _changes_before = 0
+
+    def begun(self) -> None:
+        """Call at the beginning of a transaction."""
+        self._changes_before = self.total_changes
+
+    def wrote(self) -> bool:
+        """Whether a row was inserted, changed or deleted since."""
+        return self.total_changes != self._changes_before
 
 
 registry.register("sqlite.inloop", __name__, InLoop.__name__)
@@ -66,4 +83,6 @@ def begin(connection: Connection, busy_s: float) -> None:
                 raise
             await_only(asyncio.sleep(_AGAIN_S))
         else:
+            driver: Any = connection.connection.dbapi_connection
+            driver.begun()
             return

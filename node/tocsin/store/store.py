@@ -151,7 +151,8 @@ def _engine(url: URL, **options: Any) -> AsyncEngine:
 def _sqlite(url: URL) -> AsyncEngine:
     # mode=rw: only `migrate` makes a file.
     query = {"mode": "rw", "uri": "true"}
-    engine = _engine(URL.create(sqlite.DRIVER, database=f"file:{quote(url.database or '')}", query=query))
+    place = URL.create(sqlite.DRIVER, database=f"file:{quote(url.database or '')}", query=query)
+    engine = _engine(place, connect_args={"factory": sqlite.Driver})
     event.listen(engine.sync_engine, "connect", lambda connection, _: sqlite.prepare(connection, BUSY_S))
     event.listen(engine.sync_engine, "begin", lambda connection: sqlite.begin(connection, BUSY_S))
     return engine
