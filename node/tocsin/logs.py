@@ -85,6 +85,7 @@ class Log:
         colours = stream.isatty() if human is None else human
         renderer = structlog.dev.ConsoleRenderer(pad_event_to=0) if colours else structlog.processors.JSONRenderer()
         self._strict = strict
+        self._was_ready = False
         self._lines = structlog.wrap_logger(
             structlog.PrintLogger(stream),
             processors=[
@@ -166,7 +167,9 @@ class Log:
 
     def state(self, state: State) -> None:
         """The node's state changed."""
-        calm = state in {State.STARTING, State.READY, State.DRAINING}
+        at_start = state is State.RECOVERING and not self._was_ready
+        calm = at_start or state in {State.STARTING, State.READY, State.DRAINING}
+        self._was_ready |= state is State.READY
         self._write("info" if calm else "error", "state", Fields(state=state.value))
 
     def _write(self, level: Level, event: str, fields: Mapping[str, Any]) -> None:

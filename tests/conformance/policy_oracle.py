@@ -305,28 +305,26 @@ class _Case:
         if not mask_out or self.policy.kinds[self.audience] not in NAMED:
             return found
         for kind in KINDS:
+            looks = [] if kind in NAMED else self._looks_of_a_group(kind, mask_out, minute)
             for name in mask_out - self.policy.onward.get(kind, frozenset()):
-                until = NEVER if kind in NAMED else self._group_given_from(name, kind, mask_out, minute)
+                until = NEVER if kind in NAMED else self._group_given_from(name, kind, looks)
                 if until > minute:
                     found.append((kind, until, name))
         return found
 
-    def _group_given_from(self, name: str, kind: str, mask_out: frozenset[str], minute: int) -> int:
-        """The latest of the minutes from which the policy gives a slot to the audiences of a kind that it names."""
-        audiences = [audience for audience, its_kind in self.policy.kinds.items() if its_kind == kind]
-        # This hop's own reader may be told no more than it may see now; what the others may see, changes in time.
+    def _looks_of_a_group(self, kind: str, mask_out: frozenset[str], minute: int) -> list[tuple[int, "_Look"]]:
+        """What conditions see for a group, from this minute on: never more than this hop's own reader may see now."""
         ours = self._look_at_everything(self.policy.kinds[self.audience], minute).open
         moments = [minute, *(later for later in sorted(self.moments()) if later > minute)]
+        theirs = [(moment, self._look_at_everything(kind, moment).open) for moment in moments]
+        return [(moment, _Look(ours & open_, mask_out)) for moment, open_ in theirs]
+
+    def _group_given_from(self, name: str, kind: str, looks: list[tuple[int, "_Look"]]) -> int:
+        """The latest of the minutes from which the policy gives a slot to the audiences of a kind that it names."""
         found = []
-        for audience in audiences:
-            for moment in moments:
-                look = _Look(ours & self._look_at_everything(kind, moment).open, mask_out)
-                since = self._given_from(name, audience, look)
-                if since is not None and since <= moment:
-                    found.append(moment)
-                    break
-            else:
-                return NEVER
+        for audience in [audience for audience, its_kind in self.policy.kinds.items() if its_kind == kind]:
+            given = [(moment, self._given_from(name, audience, look)) for moment, look in looks]
+            found.append(min((m for m, since in given if since is not None and since <= m), default=NEVER))
         return max(found, default=NEVER)
 
     def _size(self, reasons: Mapping[str, Any], limits: list[tuple[str, int, str]], minute: int) -> int:

@@ -152,14 +152,14 @@ class Federation:
 class Process:
     """One process of a node, over the node's disk and broker."""
 
-    def __init__(self, federation, node, number=1, rules=RULES):
+    def __init__(self, federation, node, number=1, rules=RULES, setting=None):
         self.node, self.me = node, f"{node}-{number}"
         self.faults = Faults()
         self.watch = Seen()
         self.connections = 1
         self.trust = load_trust(trust_document())
         self.policies = (parse_policy(policy_of(node), SCHEMA),)
-        self.setting_now = Setting(node, self.trust, SCHEMAS, self.policies)
+        self.setting_now = setting or Setting(node, self.trust, SCHEMAS, self.policies)
         self._federation, self._rules = federation, rules
         self._broker = federation.brokers[node]
         self._tasks = []

@@ -185,14 +185,14 @@ class Node:
     async def step(self):
         """Everything that one process does, once; returns whether anything moved."""
         moved = False
-        if not self.recovered:
-            for lab in self.labs:
-                await self.recover.receipts(lab)
+        begins = not self.recovered
         for audience in ROUTES[self.id]:
             if audience not in self.recovered:
                 self.found[audience] = await self.recover.stream(audience)
                 self.recovered.add(audience)
                 moved = True
+        for lab in self.labs if begins else ():
+            await self.recover.receipts(lab)
         try:
             for inlet, broker in self.inlets():
                 moved |= await self._read(inlet, broker)

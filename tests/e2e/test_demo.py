@@ -64,7 +64,7 @@ def wait_for(condition, what, seconds=240.0):
 
 def ended(folder):
     """Nothing is left: children die with a parent that was killed, but a moment later."""
-    wait_for(lambda: not left_of(folder), "no process is left", 10)
+    wait_for(lambda: not left_of(folder), "no process is left", 30)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from tocsin.cli import (
     report,
     setup,
     show,
+    streams,
     topics,
     trace,
     watch,
@@ -95,6 +96,7 @@ _COMMANDS: dict[typer.Typer, dict[str, Any]] = {
     peer: {
         "add": parties.peer_add,
         "list": parties.peer_list,
+        "status": streams.peer_status,
         "suspend": parties.peer_suspend,
         "resume": parties.peer_resume,
         "remove": parties.peer_remove,

@@ -116,7 +116,8 @@ class Recover:
     async def receipts(self, lab: str) -> int:
         """Read back which submissions were issued, as the node itself told the lab; returns how many were news.
 
-        Without it, a restored store would offer its officers the same submissions again.
+        Without it, a restored store would offer its officers the same submissions again. Streams are recovered first:
+        what was sent to anybody is known by then.
         """
         setting, now_ms = self._setting(), self._clock()
         told: dict[bytes, Receipt] = {}
@@ -136,7 +137,14 @@ class Recover:
         await self._tail(topics.receipts(setting.node, lab), take, told.clear, known)
         async with self._store.begin() as tx:
             held = await tx.get(Submission, [(leaf,) for leaf in told])
-            news = [r for r in told.values() if (r.leaf,) not in held or held[r.leaf,].state != "ISSUED"]
+            issued = await tx.get(Report, [(r.report,) for r in told.values() if r.report])
+            news = [
+                r
+                for r in told.values()
+                if ((r.leaf,) not in held or held[r.leaf,].state != "ISSUED")
+                # A report that the store lost and no reader was ever sent is gone: it is to be issued again.
+                and (r.report is None or (r.report,) in issued)
+            ]
             await tx.put(
                 [
                     Submission(r.leaf, lab, r.record, "ISSUED", r.time_ms, r.report or b"", told=True, basis=r.reason)

@@ -228,7 +228,7 @@ def _field(i: int, spec: dict[str, Any], reader: TypeReader, namespace: str, ind
     cls, is_set = spec.get("class"), spec.get("set", False)
     if "class" in spec and (not isinstance(cls, str) or cls not in CLASSES):
         raise SchemaError("no such class", place=name, remedy="Classes: " + ", ".join(sorted(CLASSES)))
-    if not isinstance(is_set, bool) or (is_set and of.kind != "array"):
+    if "set" in spec and (is_set is not True or of.kind != "array"):
         raise SchemaError("set is true, and only on arrays", place=name)
     return Field(
         index=i,

@@ -147,7 +147,8 @@ class TypeReader:
 
     def _read(self, spec: Any, namespace: str, place: str, within: str) -> Type:
         """`within` is "" for a slot, "array" for an array's items, "record" for a field of such a record."""
-        if isinstance(spec, str):
+        named = isinstance(spec, str)
+        if named:
             spec = {"type": spec}
         if not isinstance(spec, dict) or not isinstance(kind := spec.get("type"), str):
             raise SchemaError("a type is neither a name nor an object whose type is a name", place=place)
@@ -163,7 +164,7 @@ class TypeReader:
             _check_flat(kind, within, place)
             return self._define(spec, kind, namespace, place)
         full = kind if "." in kind else _full(namespace, kind)
-        if full not in self._named:
+        if not named or full not in self._named:
             raise SchemaError(f"{kind} is no type, or none defined earlier in the file", place=place)
         _check_flat(self._named[full].kind, within, place)
         return self._named[full]
