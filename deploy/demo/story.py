@@ -22,7 +22,7 @@ FLAGSHIP, AMBER = "INC-07051", "INC-04730"
 """The record that is followed from end to end; one that may not be relayed."""
 _PAUSE_S = 0.3
 _BURST = 6
-_QUIET_S = 4.0
+_QUIET_S = 15.0
 
 
 class Story:
@@ -60,7 +60,7 @@ class Story:
             submitting.cancel()
             await asyncio.gather(submitting, return_exceptions=True)
         await self.a_killed_node_loses_nothing()
-        self.all_that_was_seen()
+        await self.all_that_was_seen()
 
     async def go_on(self) -> None:
         """Records that nobody assessed, slowly, for ever."""
@@ -76,7 +76,7 @@ class Story:
         """One report of each lab, from its submission to the last reader."""
         screen, fed = self.screen, self.federation
         screen.act("1. Labs report, institutes issue, and reports cross borders")
-        screen.say(f"→ from whom a copy came by whom   {SYMBOLS}", style="dim")
+        screen.say(f"{SYMBOLS}   gb→jp: by way of", style="dim")
         await asyncio.gather(*(fed.labs[country].submit(record) for country, record in self._first.items()))
         await self._views()
         screen.claim("each lab holds its institute's signed receipt for its report", fed.all_accepted())
@@ -172,14 +172,16 @@ class Story:
         screen.line("gb", f"is back; {len(lab.submitted)} reports submitted, all issued")
         await self._complete()
 
-    def all_that_was_seen(self) -> None:
+    async def all_that_was_seen(self) -> None:
         """Totals."""
         screen = self.screen
         screen.act("6. What each reader has")
         for reader in self.federation.readers:
             last = reader.seen[-1] if reader.seen else None
             said = f"last: {counts(last)}" if last else ""
-            screen.line(reader.name, f"{len(reader.seen):3} reports   {said}")
+            screen.line(reader.name, f"{len(reader.seen):3} copies   {said}")
+        for country, officer in self.federation.officers.items():
+            screen.line(country, f"{len(await officer.open_holds()):3} releases wait until an officer approves")
 
     # -- parts of them ---------------------------------------------------------------------------------------------------
 

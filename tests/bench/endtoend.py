@@ -90,6 +90,7 @@ class Results:
     reports: int = 0
     per_second: float = 0.0
     node_cpu_us: float = 0.0
+    page_ms: float = 0.0
     rss_mib: dict[int, float] = field(default_factory=dict)
     latency_reports: int = 0
     latency_per_second: int = 0
@@ -149,11 +150,11 @@ async def _throughput(node: Jp, connection: Connection, found: Results) -> None:
     marks = [1_000, found.reports] if found.reports > 1_000 else [found.reports]
     first = max(1, int(found.reports * WARM))
     cpu, moved = 0.0, time.monotonic()
+    pages = asyncio.create_task(_slowest_page(node, found))
     while len(times) < found.reports:
         before = len(times)
-        for record in await reader.fetch(1_000, 1.0):
-            if not is_statement(record.value):
-                times.append(record.timestamp_ms)
+        records = await reader.fetch(1_000, 1.0)
+        times += [record.timestamp_ms for record in records if not is_statement(record.value)]
         if before < first <= len(times):
             cpu, first = node.cpu_s(), len(times)
         while marks and len(times) >= marks[0]:
@@ -164,10 +165,20 @@ async def _throughput(node: Jp, connection: Connection, found: Results) -> None:
                 f"jp released {len(times)} of {found.reports} reports and then nothing for a long time"
             )
         await asyncio.sleep(0.05)
+    pages.cancel()
     await reader.close()
     counted = len(times) - first
     found.node_cpu_us = (node.cpu_s() - cpu) / counted * 1e6
     found.per_second = counted / max(0.001, (times[-1] - times[first - 1]) / 1000)
+
+
+async def _slowest_page(node: Jp, found: Results) -> None:
+    """Ask for /metrics once a second while the node works as hard as it can; keep the longest answer."""
+    while True:
+        begin = time.perf_counter()
+        await asyncio.to_thread(node.metrics)
+        found.page_ms = max(found.page_ms, (time.perf_counter() - begin) * 1000)
+        await asyncio.sleep(1.0)
 
 
 async def _latency(bootstrap: str, records: list[Outbound], found: Results) -> None:

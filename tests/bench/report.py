@@ -26,6 +26,7 @@ def table(found: dict[str, Any]) -> str:
         f"{'Ceiling composed of this run (one core)':<48}{found['ceiling_per_second']:>10.0f} reports/s",
         f"{'CPU of the node':<48}{ends['node_cpu_us']:>10.0f} µs a report",
     ]
+    lines.append(f"{'Slowest /metrics page meanwhile':<48}{ends['page_ms']:>10.0f} ms")
     for count, mib in ends["rss_mib"].items():
         lines.append(f"{f'Memory of the node after {int(count):,} reports':<48}{mib:>10.0f} MiB")
     per_second, reports = ends["latency_per_second"], ends["latency_reports"]

@@ -33,7 +33,7 @@ def decide_vector(vector: Mapping[str, Any], regions: Mapping[str, str]) -> dict
 
     `regions` is the table region-1.csv: alpha-2 code to M49 sub-region.
     """
-    schemas = {name: read_schema(name, text) for name, text in vector["schemas"].items()}
+    schemas = {name: read_schema(name, text) for name, text in vector.get("schemas", {}).items()}
     try:
         policy: Policy | None = read_policy(vector["policy"], schemas, regions)
     except Refused:
@@ -119,7 +119,7 @@ class _Case:
 
     def minute(self, clock: int) -> int:
         """A hop's minute: the clock's, but never before the previous hop's."""
-        return max([clock, *(hop["minute"] for hop in self.chain)])
+        return max([clock, *(int(hop["minute"]) for hop in self.chain)])
 
     def mask(self, clock: int) -> frozenset[str] | None:
         """The slots of mask_out; None is nothing."""

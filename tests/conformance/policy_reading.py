@@ -111,7 +111,7 @@ def read_schema(schema_id: str, text: str) -> Schema:
 
     def resolved(avro: Any) -> dict[str, Any]:
         if isinstance(avro, str):
-            return named.get(avro, {"type": avro})
+            return dict(named.get(avro, {"type": avro}))
         found = dict(avro)
         if found["type"] == "array":
             found["items"] = resolved(found["items"])

@@ -295,6 +295,39 @@ def vector(draw: Draw) -> dict[str, Any]:
     }
 
 
+def wide_vector(slots: int, letters: int, to: str) -> dict[str, Any]:
+    """Half of many slots is under embargoes of different lengths; `letters` are shared out among the rules' ids."""
+    names = [f"f{place:03d}" for place in range(slots)]
+    record = {"type": "record", "name": "Wide", "fields": []}
+    record["fields"] = [{"name": name, "type": ["null", "boolean"], "default": None} for name in names]
+    lines = ['policy = "gb"', "version = 1", 'schema = "wide/1.0"', 'jurisdiction = "GB"']
+    lines += ["effective_from = 2026-08-01T00:00:00Z", "[audience.jp]", 'kind = "MEMBER"', "[audience.public]"]
+    lines += ['kind = "PUBLIC"', "[[rule]]", 'id = "all"', 'to = ["*"]', 'disclose = ["*"]']
+    taken = names[::2]
+    for place, name in enumerate(taken):
+        rule_id = name + "x" * (letters // len(taken) + (place < letters % len(taken)))
+        lines += [
+            "[[rule]]",
+            f'id = "{rule_id}"',
+            f"to = [{to}]",
+            f'withhold = ["{name}"]',
+            f'embargo = "PT{place + 1}H"',
+        ]
+    header = {"origin": "gb", "stage": "INITIAL", "tlp": "CLEAR", "exercise": False, "schema": "wide/1.0"}
+    return {
+        "about": "generated",
+        "policy": "\n".join(lines),
+        "schemas": {"wide/1.0": json.dumps(record)},
+        "node": "gb",
+        "audience": "jp",
+        "parties": PARTIES,
+        "report": {"header": header, "slots": dict.fromkeys(names, True)},
+        "chain": None,
+        "now_minute": START,
+        "first_accepted_minute": START,
+    }
+
+
 # -- laws -----------------------------------------------------------------------------------------------------------
 
 
@@ -315,4 +348,32 @@ def test_committed_vector(path):
 def test_node_and_oracle_agree(source):
     """Node and oracle give one answer to any policy, report, chain and incident."""
     case = vector(Draw(source))
+    assert run_policy_vector(case) == decide_vector(case, REGIONS)
+
+
+def test_seeded_cases_agree():
+    """Node and oracle give one answer to a fixed crowd of cases, whose choices are spread evenly."""
+    for seed in range(500):
+        case = vector(Draw(Random(seed)))
+        assert run_policy_vector(case) == decide_vector(case, REGIONS), seed
+
+
+def test_a_body_too_long_loses_its_rule_names_first():
+    """At the very byte at which a body grows too long all rule names go, on the node as in the oracle."""
+    told = []
+    for letters in range(2371, 2379):
+        case = wide_vector(118, letters, '"jp"')
+        answer = decide_vector(case, REGIONS)
+        assert run_policy_vector(case) == answer, letters
+        told.append(any(reason["rule"] for reason in answer["withheld"].values()))
+    assert True in told
+    assert False in told
+    assert told == sorted(told, reverse=True)
+
+
+@pytest.mark.parametrize("to", ['"jp"', '"public"', '"jp", "public"'])
+@pytest.mark.parametrize("slots", [100, 222, 234])
+def test_a_body_still_too_long_loses_its_minutes(slots, to):
+    """Where dropping rule names is not enough, embargoes and minutes of limits go, on the node as in the oracle."""
+    case = wide_vector(slots, 0, to)
     assert run_policy_vector(case) == decide_vector(case, REGIONS)

@@ -101,9 +101,9 @@ class Seen:
 class Federation:
     """Brokers and disks of three nodes, the clock of everybody, and whatever processes run."""
 
-    def __init__(self, nodes=("gb", "jp", "ke")):
+    def __init__(self, nodes=("gb", "jp", "ke"), clock=None):
         self.ids = nodes
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.brokers = {node: MemoryBroker(Clock()) for node in nodes}
         self.disks = {node: Disk() for node in nodes}
         counter = itertools.count()
@@ -152,11 +152,12 @@ class Federation:
 class Process:
     """One process of a node, over the node's disk and broker."""
 
-    def __init__(self, federation, node, number=1, rules=RULES, setting=None):
+    def __init__(self, federation, node, number=1, rules=RULES, setting=None, store=None):
         self.node, self.me = node, f"{node}-{number}"
         self.faults = Faults()
         self.watch = Seen()
         self.connections = 1
+        self.store = store or MemoryStore(federation.disks[node], self.faults)
         self.trust = load_trust(trust_document())
         self.policies = (parse_policy(policy_of(node), SCHEMA),)
         self.setting_now = setting or Setting(node, self.trust, SCHEMAS, self.policies)
@@ -167,7 +168,7 @@ class Process:
 
     def _build(self):
         federation, faults = self._federation, self.faults
-        store, clock = MemoryStore(federation.disks[self.node], faults), federation.clock
+        store, clock = self.store, federation.clock
         signer = MemorySigner({use: seeded(f"{self.node}/{use}") for use in (KeyUse.EVENT, KeyUse.RELAY)}, faults)
         opened, remembered = Opened(), Remembered()
 
@@ -181,7 +182,6 @@ class Process:
             return None
 
         receive = Receive(setting, store, signer, clock, self.me, opened)
-        self.store = store
         self.issue = Issue(setting, store, signer, clock, federation.entropy, opened)
         self.parts = Parts(
             store=store,
@@ -197,7 +197,7 @@ class Process:
             ),
             quarantine=Quarantine(setting, store, receive, clock, refetch),
             watch=self.watch,
-            connections=lambda: self.connections,
+            connections=lambda: getattr(store, "connections", self.connections),
         )
         self.loops = Loops(self.parts)
 

@@ -101,8 +101,8 @@ def test_the_material_is_rich():
 class Bench:
     """One fresh node with one source."""
 
-    def __init__(self, place, trust=TRUST):
-        self.place, self.store = place, MemoryStore()
+    def __init__(self, place, trust=TRUST, store=None):
+        self.place, self.store = place, store or MemoryStore()
         self.setting = Setting(place.node, trust, SCHEMAS)
         keys = {use: seeded(f"{place.node}/{use}") for use in (KeyUse.EVENT, KeyUse.RELAY)}
         signer = MemorySigner(keys)
@@ -344,8 +344,8 @@ def batches_of(run, sizes):
     return batches
 
 
-async def receives_all(place, run, sizes):
-    bench = Bench(place)
+async def receives_all(place, run, sizes, store=None):
+    bench = Bench(place, store=store)
     honest = {record.offset for record, good in run if good}
     taken = await bench.take(batches_of(run, sizes))
     assert [record.offset for record, _ in taken] == [record.offset for record, _ in run]

@@ -6,6 +6,7 @@ puts that record into quarantine as INTERNAL while the rest goes on.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
@@ -87,15 +88,17 @@ class Receive:
         """
         setting, now_ms = self._setting(), self._clock()
         try:
-            verdicts = [self._judged(setting, inlet, record, now_ms) for record in records]
+            verdicts: list[Verdict] = []
+            for record in records:
+                verdicts.append(self._judged(setting, inlet, record, now_ms))
+                await asyncio.sleep(0)  # about a millisecond each: the pages and the other streams have their turn
             return await self._remember(setting, inlet, records, verdicts, now_ms)
         except AdapterError:
             raise
         except Exception:  # noqa: BLE001 - receiving is total: whatever our bug is, the stream goes on
             # A bug of ours. Alone, the record that shows it goes to quarantine; among others, each is tried singly.
             if len(records) == 1:
-                verdict: Verdict = Rejected(Reason.INTERNAL)
-                return await self._remember(setting, inlet, records, [verdict], now_ms)
+                return await self._remember(setting, inlet, records, [Rejected(Reason.INTERNAL)], now_ms)
             return [outcome for record in records for outcome in await self.take(inlet, [record])]
 
     def judge(self, setting: Setting, inlet: Inlet, record: Record, now_ms: int) -> Verdict:

@@ -6,6 +6,7 @@ be made: its message speaks of hosts and users, and is what an operator needs.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from tocsin.flow.ports import Conflict
 T = TypeVar("T")
 
 # Text or integers that no column can hold fail in the driver before there is a database error.
-FAILURES = (SQLAlchemyError, OSError, UnicodeError, OverflowError)
+FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError)
 
 # PostgreSQL: serialization_failure, deadlock_detected, unique_violation (under SERIALIZABLE also a lost race),
 # lock_not_available. SQLite: the writer before us did not finish within the busy timeout; a key that is there.
@@ -31,13 +32,13 @@ def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
     """The failure as the flow knows it. `secret` never appears in it."""
     if isinstance(error, PoolTimeout):
         return Conflict("other transactions kept the store busy", place=place)
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, DBAPIError | sqlite3.Error):
         return AdapterError(f"the store failed: {type(error).__name__}", place=place)
-    cause = error.orig
+    cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
     if code in _CONFLICTS:
         return Conflict(f"another transaction got in between ({code})", place=place)
-    if error.statement is None and not code:
+    if isinstance(error, DBAPIError) and error.statement is None and not code:
         said = " ".join(str(cause).split())
         return AdapterError(
             f"the database cannot be reached: {said.replace(secret, '…') if secret else said}", place=place

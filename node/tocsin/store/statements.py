@@ -9,6 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    Boolean,
     ColumnElement,
     Delete,
     Insert,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    false,
     func,
     insert,
     or_,
@@ -30,8 +33,8 @@ from tocsin.flow.ports import Between
 from tocsin.flow.rows import Row
 
 Parameters = dict[str, Any]
-Shape = tuple[tuple[str, str], ...]
-"""Column and operator of each condition; the n-th value is the parameter `w<n>`."""
+Shape = tuple[tuple[str, str, int], ...]
+"""Column, operator and number of values of each condition; value m of condition n is the parameter `w<n>_<m>`."""
 
 
 @cache
@@ -91,16 +94,22 @@ def wanted_values(wanted: Sequence[tuple[object, ...]]) -> Parameters:
 
 def question(where: Mapping[str, Any]) -> tuple[Shape, Parameters]:
     """The shape of a `find` and its parameters, named by their place among the conditions."""
-    found: list[tuple[str, str, Any]] = []
+    found: list[tuple[str, str, list[Any]]] = []
     for name, wanted in where.items():
         match wanted:
             case Between(low=low, high=high):
-                found += [(name, sign, end) for sign, end in ((">=", low), ("<=", high)) if end is not None]
+                found += [(name, sign, [end]) for sign, end in ((">=", low), ("<=", high)) if end is not None]
             case list() | tuple() | set() | frozenset():
-                found.append((name, "in", list(wanted)))
+                found.append((name, "in", filled(list(wanted))))
             case _:
-                found.append((name, "=", wanted))
-    return tuple((name, sign) for name, sign, _ in found), {f"w{i}": value for i, (_, _, value) in enumerate(found)}
+                found.append((name, "=", [wanted]))
+    shape = tuple((name, sign, len(values)) for name, sign, values in found)
+    return shape, {f"w{i}_{j}": value for i, (_, _, values) in enumerate(found) for j, value in enumerate(values)}
+
+
+def filled(items: list[Any]) -> list[Any]:
+    """Filled up with the last one to a power of two: a few statements per table, not one per number of items."""
+    return items + items[-1:] * ((1 << (len(items) - 1).bit_length()) - len(items)) if items else items
 
 
 @lru_cache(maxsize=512)
@@ -142,15 +151,24 @@ def _places(table: Table) -> list[ColumnElement[bool]]:
 
 
 def _conditions(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
-    return [_condition(table.c[name], sign, f"w{i}") for i, (name, sign) in enumerate(shape)]
+    return [
+        _condition(table.c[name], sign, [bindparam(f"w{i}_{j}", type_=table.c[name].type) for j in range(size)])
+        for i, (name, sign, size) in enumerate(shape)
+    ]
 
 
-def _condition(column: ColumnElement[Any], sign: str, parameter: str) -> ColumnElement[bool]:
+def _condition(column: ColumnElement[Any], sign: str, values: list[BindParameter[Any]]) -> ColumnElement[bool]:
     match sign:
         case "in":
-            return column.in_(bindparam(parameter, expanding=True))
+            return column.in_(values) if values else false()
         case ">=":
-            return column >= bindparam(parameter)
+            return column >= values[0]
         case "<=":
-            return column <= bindparam(parameter)
-    return column == bindparam(parameter)
+            return column <= values[0]
+    return column == values[0]
+
+
+@cache
+def flags(table: Table) -> tuple[int, ...]:
+    """The places of the columns that are true or false; SQLite gives them as 1 or 0."""
+    return tuple(i for i, column in enumerate(table.c) if isinstance(column.type, Boolean))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, event, make_url, text
+from sqlalchemy import URL, Connection, Executable, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -16,7 +16,7 @@ from tocsin.errors import AdapterError, ConfigError
 from tocsin.flow.ports import Tx
 from tocsin.store import migrate, sqlite
 from tocsin.store.failures import FAILURES, attempt, to_the_end
-from tocsin.store.transaction import SqlTx
+from tocsin.store.transaction import Answer, Run, SqlTx
 
 T = TypeVar("T")
 
@@ -91,7 +91,8 @@ class SqlStore:
     async def begin(self) -> AsyncIterator[Tx]:
         """A transaction (see the port): durable when the block has ended, undone where it raises."""
         async with self._connection({}) as connection:
-            tx = SqlTx(connection, self._dialect, self.place)
+            run = sqlite.runner(connection) if self._file else _runner(connection)
+            tx = SqlTx(run, self._dialect, self.place)
             yield tx
             tx.require_sound()
             await self._attempt(to_the_end(connection.commit()))
@@ -121,6 +122,19 @@ class SqlStore:
 
     def _count(self, *_: object) -> None:
         self.connections += 1
+
+
+def _runner(connection: AsyncConnection) -> Run:
+    """Does the statements of `connection`'s transaction, as SQLAlchemy does them."""
+
+    def at_once(connection: Connection, statement: Executable, parameters: Any) -> Answer:
+        result = connection.execute(statement, parameters)
+        return (result.all() if result.returns_rows else ()), result.rowcount
+
+    async def run(statement: Executable, parameters: Any) -> Answer:
+        return await connection.run_sync(at_once, statement, parameters)
+
+    return run
 
 
 def _parsed(text_: str) -> URL:

@@ -1,10 +1,9 @@
 """One transaction over a database connection."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Executable, Table
 
 from tocsin.errors import AdapterError
 from tocsin.flow.ports import LeaseLost
@@ -15,6 +14,11 @@ from tocsin.store.tables import TABLES
 
 R = TypeVar("R", bound=Row)
 
+Answer = tuple[Sequence[Sequence[Any]], int]
+"""The rows that a statement gives, and the number of rows that it changed."""
+Run = Callable[[Executable, Any], Coroutine[Any, Any, Answer]]
+"""Does one statement, with one set of parameters or a list of such sets."""
+
 KEYS_AT_ONCE = 64
 """Keys per statement of a `get`: a batch of the flow. SQLite refuses expressions deeper than 1,000."""
 
@@ -22,9 +26,9 @@ KEYS_AT_ONCE = 64
 class SqlTx:
     """`tocsin.flow.ports.Tx`. After a failure it does nothing more, and cannot be committed."""
 
-    def __init__(self, connection: AsyncConnection, dialect: str, place: str) -> None:
-        """`connection` is in a transaction of `dialect`; `place` is said in errors."""
-        self._connection = connection
+    def __init__(self, run: Run, dialect: str, place: str) -> None:
+        """`run` does a statement in a transaction of `dialect`; `place` is said in errors."""
+        self._run = run
         self._dialect = dialect
         self._place = place
         self._failure: AdapterError | None = None
@@ -39,9 +43,7 @@ class SqlTx:
         wanted = list(dict.fromkeys(keys))
         found: dict[tuple[object, ...], R] = {}
         for start in range(0, len(wanted), KEYS_AT_ONCE):
-            part = wanted[start : start + KEYS_AT_ONCE]
-            # Filled up with its last key to a power of two: seven statements per table, not one per number of keys.
-            part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
+            part = statements.filled(wanted[start : start + KEYS_AT_ONCE])
             statement = statements.getting(TABLES[kind], len(part))
             rows, _ = await self._execute(statement, statements.wanted_values(part))
             found |= {row.key(): row for row in _made(kind, rows)}
@@ -88,23 +90,20 @@ class SqlTx:
         for table, same in _by_table(rows):
             await self._execute(statements.dropping(table), statements.keys(same))
 
-    async def _execute(self, statement: Executable, parameters: Any) -> tuple[Sequence[Sequence[Any]], int]:
-        """The rows that it gives, and the number of rows that it changed."""
+    async def _execute(self, statement: Executable, parameters: Any) -> Answer:
         self.require_sound()
         try:
-            return await attempt(self._connection.run_sync(_at_once, statement, parameters), self._place)
+            return await attempt(self._run(statement, parameters), self._place)
         except AdapterError as failure:
             self._failure = failure
             raise
 
 
-def _at_once(connection: Connection, statement: Executable, parameters: Any) -> tuple[Sequence[Sequence[Any]], int]:
-    result = connection.execute(statement, parameters)
-    return (result.all() if result.returns_rows else ()), result.rowcount
-
-
 def _made(kind: type[R], rows: Sequence[Sequence[Any]]) -> list[R]:
     make: Callable[..., R] = kind  # columns and fields have one order
+    flags = statements.flags(TABLES[kind])
+    if flags:
+        rows = [[bool(value) if i in flags else value for i, value in enumerate(row)] for row in rows]
     return [make(*row) for row in rows]
 
 
