@@ -19,6 +19,7 @@ from tests.crash.world import ROUTES, SCHEMA, SIGNER, START_MS, policy_of, sign,
 
 from tocsin.errors import InputError
 from tocsin.flow import officer, topics
+from tocsin.flow.admit import owe
 from tocsin.flow.issue import Wanted, draft
 from tocsin.flow.ports import Outbound
 from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Source, Submission
@@ -59,7 +60,7 @@ def gb_policy(version, *, ke, drills, hold):
         text = text.replace(
             '[audience.jp]\nkind = "MEMBER"\n', '[audience.jp]\nkind = "MEMBER"\naccepts_exercises = true\n'
         )
-    text += '[onward]\nPUBLIC = ["title", "severity"]\n'
+    text += '[onward]\nPUBLIC = ["title", "severity"]\nMEMBER = ["title"]\n'
     text += f'[[rule]]\nid = "now"\nto = [{readers}]\ndisclose = ["@harm", "@narrative"]\n'
     text += f'[[rule]]\nid = "later"\nto = [{readers}]\ndisclose = ["@technical"]\nafter = "P1D"\n'
     if hold:
@@ -178,7 +179,8 @@ class Story:
         version = max(v for node, v in self.policies if node == "gb") + 1
         policy = gb_policy(version, ke=draw % 4 != 0, drills=draw % 3 == 0, hold=draw % 2 == 0)
         self.policies["gb", version] = policy
-        self.reset("gb", policies=(*self.nodes["gb"].setting_now.policies, policy))
+        kept = () if draw % 5 < 3 else self.nodes["gb"].setting_now.policies
+        self.reset("gb", policies=(*kept, policy))
 
     async def distrust(self, draw):
         """The lab's key is compromised, as one node or another learns."""
@@ -232,6 +234,16 @@ class Story:
             if any(s.state == "ISSUED" and not s.told for s in await self.rows(node, Submission)):
                 return False
         return True
+
+    async def nothing_was_left(self):
+        """All that is owed was decided: asked once more about everything, no node has anything new to say."""
+        before = {node: len(await self.rows(node, Decided)) for node in self.federation.ids}
+        for node, process in self.nodes.items():
+            leaves = [row.leaf for row in await self.rows(node, Report) if row.origin != "frontier"]
+            async with process.store.begin() as tx:
+                await tx.put(owe(leaves, process.setting_now.audiences(), self.federation.clock(), "ASKED"))
+        await self.quiet()
+        assert {node: len(await self.rows(node, Decided)) for node in self.federation.ids} == before
 
     # --- the law --------------------------------------------------------------------------------------------------
 
@@ -339,6 +351,9 @@ def test_whatever_happens_in_whatever_order_no_rule_is_broken(events):
         await story.quiet()
         for name, draw in [("own", 1), *events]:
             await story.event(name, draw)
+        for process in story.nodes.values():
+            process.faults.restart()
+        await story.nothing_was_left()
         await story.check()
         for process in story.nodes.values():
             await process.kill()

@@ -78,6 +78,8 @@ class Receive:
         self._me = me
         self._opened = opened
         self._left: dict[str, int] = {}
+        self.weights: dict[str, int] = {}
+        """Bytes of each source's stream state, which every batch reads and writes: a cost that a peer decides."""
 
     async def take(self, inlet: Inlet, records: Sequence[Record]) -> list[Outcome]:
         """Take one fetched batch. When it returns, every record is durable or was known, and the place is remembered.
@@ -150,7 +152,8 @@ class Receive:
                 moved = dataclasses.replace(source, offset=fresh[-1][0].offset + 1, stream=book.state.to_json())
                 await tx.swap(moved, expect={"holder": self._me, "offset": source.offset})
         if fresh:
-            self._left[inlet.topic] = fresh[-1][0].offset + 1
+            self._left[inlet.topic] = moved.offset
+            self.weights[inlet.topic] = len(moved.stream)
         return outcomes
 
     def _require_not_behind(self, source: Source) -> None:
