@@ -320,6 +320,8 @@ class App:
         try:
             done, _ = await asyncio.wait([stopping, *reading, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
+                if (error := task.exception()) is not None:
+                    self.log.bug(task.get_name(), error)
                 task.result()  # a loop that ends is a bug: let its exception end the process
             await _cancel(reading)
             loops.drain()

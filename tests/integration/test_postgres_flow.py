@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.crash.running import Federation, Process
+from tests.crash.world import SIGNER, sign
 from tests.integration.postgres import running_postgres, skip_or_fail
 from tests.property.test_receive import PLACES, REPORTS, SIZES, STATEMENTS, receives_all, records_of
 
@@ -20,6 +21,8 @@ from tocsin.flow.ports import LeaseLost, Record
 from tocsin.flow.rows import Outgoing, Outlet, Report, Source, Submission
 from tocsin.store.store import SqlStore
 from tocsin.store.tables import METADATA
+from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.statement import PolicyText, encode_statement, frame_statement
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
 
@@ -169,11 +172,6 @@ def test_what_no_column_holds_stops_no_stream(url, data):
 
 async def test_a_policy_that_no_hop_may_name_is_taken_and_not_kept(empty):
     """A signed policy with NUL, or with 60,000 random letters, for its id: its topic goes on."""
-    from tests.crash.world import SIGNER, sign  # noqa: PLC0415
-
-    from tocsin.wire.keys import KeyUse, pae  # noqa: PLC0415
-    from tocsin.wire.statement import PolicyText, encode_statement, frame_statement  # noqa: PLC0415
-
     [place] = [p for p in PLACES if p.inlet.topic == "tocsin.gb.info"]
     letters = "".join(chr(33 + byte % 90) for byte in range(256)) * 200
     records = []

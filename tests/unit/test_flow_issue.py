@@ -1,0 +1,143 @@
+"""What a rule may issue without an officer, and what nobody may: drills mixed with what happened, one lab in another's way."""
+
+from __future__ import annotations
+
+import pytest
+from tests.crash.world import SCHEMA, SIGNER, World, sign, submission
+
+from tocsin.errors import InputError
+from tocsin.flow import issue
+from tocsin.flow.issue import Rule, Wanted
+from tocsin.flow.ports import Outbound
+from tocsin.flow.rows import Copy, Report, Submission
+from tocsin.report.vocabulary import complete, encode_slots
+from tocsin.wire.envelope import Draft, frame_envelope, sign_draft, with_hop
+from tocsin.wire.header import Header, Stage, Tlp, encode_header
+from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Hop, HopBody, encode_body
+from tocsin.wire.keys import KeyUse, pae
+
+RULES = {"frontier": Rule(max_severity=3, tlp=Tlp.CLEAR)}
+MILD = {"title": "mild", "severity": 2, "severity_assessed_by": "frontier"}
+GRAVE = {"title": "grave", "severity": 6, "severity_assessed_by": "frontier"}
+
+
+async def rows(node, kind, **where):
+    async with node.store.begin() as tx:
+        return await tx.find(kind, where)
+
+
+def of_lab(world, *, stage=Stage.INITIAL, exercise=False):
+    """A submission with another stage than INITIAL, or a drill."""
+    slots = encode_slots(complete(MILD, SCHEMA), SCHEMA)
+    later = stage is not Stage.INITIAL
+    header = Header(
+        origin="frontier",
+        key_id=SIGNER["frontier"].key_id(KeyUse.EVENT),
+        incident=world.entropy(16),
+        revision=int(later),
+        stage=stage,
+        prev=world.entropy(32) if later else bytes(32),
+        created_day=world.clock() // 86_400_000,
+        schema=SCHEMA.id,
+        schema_sha256=SCHEMA.sha256,
+        tlp=Tlp.CLEAR,
+        exercise=exercise,
+    )
+    draft = Draft(encode_header(header), slots, tuple(world.entropy(16) for _ in slots))
+    envelope = sign_draft(draft, sign("frontier", KeyUse.EVENT, draft.entry))
+    body = HopBody(
+        releaser="frontier",
+        prev=draft.leaf,
+        mask_out=(1 << len(slots)) - 1,
+        tlp=Tlp.CLEAR,
+        kind=AudienceKind.MEMBER,
+        audience="gb",
+        limits=(),
+        policy=EMPTY,
+        reasons=(),
+        minute=-(-world.clock() // 60_000),
+    )
+    raw = encode_body(body, len(slots))
+    signature = sign("frontier", KeyUse.RELAY, pae(HOP_TYPE, raw))
+    return frame_envelope(with_hop(envelope, Hop(raw, SIGNER["frontier"].key_id(KeyUse.RELAY), signature)))
+
+
+async def received(*framed, world=None):
+    world = world or World(nodes=("gb",))
+    world.batch = 200
+    for one in framed:
+        world.nodes["gb"].broker.append(Outbound("tocsin.gb.in.frontier", b"", one, ()))
+    await world.settle()
+    return world, world.nodes["gb"]
+
+
+@pytest.mark.parametrize("stage", [Stage.UPDATE, Stage.FINAL, Stage.RETRACTION])
+async def test_a_rule_issues_no_later_stage(stage):
+    """A lab's update or retraction, issued as a new report, would tell of a second incident: it waits for an officer."""
+    world = World(nodes=("gb",))
+    _, gb = await received(of_lab(world, stage=stage), world=world)
+    assert len(await rows(gb, Submission, state="NEW")) == 1
+    assert await gb.issue.by_rule(RULES) == []
+
+
+async def test_a_drill_that_a_rule_issues_stays_a_drill():
+    """The national report of a drill says that it is one."""
+    world = World(nodes=("gb",))
+    _, gb = await received(of_lab(world, exercise=True), world=world)
+    [leaf] = await gb.issue.by_rule(RULES)
+    [report] = await rows(gb, Report, leaf=leaf)
+    assert report.exercise
+
+
+@pytest.mark.parametrize("exercise", [True, False])
+async def test_a_drill_and_a_real_report_never_mix(exercise):
+    """Neither as its source nor as the revision before."""
+    world = World(nodes=("gb",))
+    _, gb = await received(of_lab(world, exercise=exercise), world=world)
+    [source] = await rows(gb, Submission)
+    values = {**MILD, "severity_assessed_by": "gb"}
+    with pytest.raises(InputError, match="drill"):
+        await gb.issue.issue(Wanted(values, Tlp.CLEAR, sources=(source.leaf,), exercise=not exercise), SCHEMA)
+    first = await gb.issue.issue(Wanted(values, Tlp.CLEAR, sources=(source.leaf,), exercise=exercise), SCHEMA)
+    wanted = Wanted(values, Tlp.CLEAR, Stage.UPDATE, follows=first, exercise=not exercise)
+    with pytest.raises(InputError, match="drill"):
+        await gb.issue.issue(wanted, SCHEMA)
+    assert len([r for r in await rows(gb, Report) if r.origin == "gb"]) == 1
+
+
+async def test_however_many_wait_for_an_officer_a_rule_finds_the_next(monkeypatch):
+    """A lab that floods the inbox with what no rule lets out hides nothing that one does."""
+    monkeypatch.setattr(issue, "BATCH", 8)
+    world = World(nodes=("gb",))
+    flood = [submission(GRAVE, world.clock(), world.entropy) for _ in range(50)]
+    _, gb = await received(*flood, submission(MILD, world.clock(), world.entropy), world=world)
+    issued = []
+    for _ in range(10):
+        issued += await gb.issue.by_rule(RULES)
+    assert len(issued) == 1
+    left = gb.issue._left["frontier"]
+    assert len(left.leaves) <= 50
+    await received(submission(MILD, world.clock(), world.entropy), world=world)
+    assert len(await gb.issue.by_rule(RULES)) == 1
+    # And where the clock was set back, what comes then is found all the same.
+    world.clock.ms -= 3_600_000
+    await received(submission(MILD, world.clock(), world.entropy), world=world)
+    found = []
+    for _ in range(10):
+        found += await gb.issue.by_rule(RULES)
+    assert len(found) == 1
+    assert len(await rows(gb, Submission, state="NEW")) == 50
+
+
+async def test_one_labs_flood_does_not_hold_up_another_labs_report(monkeypatch):
+    """Each lab's inbox is read by itself, so that the second lab is served in the same round."""
+    monkeypatch.setattr(issue, "BATCH", 4)
+    world = World(nodes=("gb",))
+    flood = [submission(GRAVE, world.clock(), world.entropy) for _ in range(30)]
+    _, gb = await received(*flood, submission(MILD, world.clock(), world.entropy), world=world)
+    mild = [copy for copy in await rows(gb, Copy) if b"mild" in copy.framed]
+    async with gb.store.begin() as tx:
+        [row] = (await tx.get(Submission, [(mild[0].leaf,)])).values()
+        await tx.put([Submission(row.leaf, "zeta", row.record, "NEW", row.received_ms, b"", told=False, basis="")])
+    issued = await gb.issue.by_rule({**RULES, "zeta": RULES["frontier"]})
+    assert len(issued) == 1
