@@ -18,8 +18,8 @@ from deploy.demo.prepare import Prepared
 from deploy.demo.readers import Reader
 from deploy.demo.screen import Screen
 
-from tocsin.app import desk, make_signer, read_setting
 from tocsin.config import check_files, load
+from tocsin.desk import desk, make_signer, read_setting
 from tocsin.lab import Reporter
 from tocsin.reader import Subscriber
 from tocsin.signer import FileSigner

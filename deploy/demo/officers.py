@@ -12,8 +12,8 @@ from deploy.demo.assessments import SCHEME, Assessment, assessments
 from deploy.demo.countries import Country, incident_schema
 from deploy.demo.screen import Screen
 
-from tocsin.app import Desk
 from tocsin.cli.node import in_one
+from tocsin.desk import Desk
 from tocsin.flow import topics
 from tocsin.flow.decide import Explanation, explain
 from tocsin.flow.facts import Facts

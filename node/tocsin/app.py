@@ -1,25 +1,17 @@
-"""The one place that builds things: a node from its configuration; start, run, drain.
-
-`Desk` is what a command of the operator needs (setting, store, keys); `App` is the running node.
-"""
+"""The one place that builds a node: from its desk (setting, store, keys) to the running whole; start, run, drain."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tocsin import __version__
-from tocsin.config import Config
+from tocsin.desk import Desk, now_ms, read_setting
 from tocsin.edge import Edge
-from tocsin.errors import AdapterError, ConfigError, PolicyError, SchemaError, TocsinError
+from tocsin.errors import AdapterError, TocsinError
 from tocsin.flow import topics
 from tocsin.flow.issue import Issue, Rule
 from tocsin.flow.loops import BackOff, Loops, Parts, State
@@ -32,7 +24,7 @@ from tocsin.flow.recover import Recover
 from tocsin.flow.release import Release
 from tocsin.flow.rows import Outlet, Spoken
 from tocsin.flow.send import Send
-from tocsin.flow.setting import Caps, Setting
+from tocsin.flow.setting import Setting
 from tocsin.flow.tell import Tell
 from tocsin.http.pages import Facts, Introduction, PublishedPolicy, Readiness, pages
 from tocsin.http.serve import HttpServer
@@ -44,14 +36,10 @@ from tocsin.kafka.read import TopicReader
 from tocsin.kafka.write import TopicWriter
 from tocsin.logs import Log
 from tocsin.metrics import Metrics
-from tocsin.packaged import published_schemas
-from tocsin.policy.language import Policy, parse_policy, schema_of
-from tocsin.report.schema import KnownSchemas, Schema, load_schema
 from tocsin.signer import FileSigner
-from tocsin.store.store import SqlStore
 from tocsin.survey import survey
-from tocsin.trust import load_trust, replaces
-from tocsin.wire.keys import KeyUse, TrustView
+from tocsin.trust import replaces
+from tocsin.wire.keys import KeyUse
 
 OWN = BackOff(first_s=0.5, most_s=30.0)
 """The node's own cluster is waited for impatiently: nothing works without it."""
@@ -59,122 +47,6 @@ DRAIN_S = 10.0
 SPEAK_S = 6 * 3600.0
 SURVEY_S = 5.0
 RIGHTS_S = 300.0
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
-def read_trust(path: Path) -> TrustView:
-    """The pinned trust view. `TrustError` with the file as its place."""
-    try:
-        return load_trust(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the trust view cannot be read ({error})", place=str(path)) from error
-
-
-def read_schemas(config: Config) -> KnownSchemas:
-    """The published schemas and those of `schemas.extra`."""
-    found: list[Schema] = list(published_schemas())
-    for folder in config.schemas.extra:
-        for file in sorted(folder.glob("*/*/*.avsc")):
-            schema_id = f"{file.parts[-3]}/{file.parts[-2]}"
-            try:
-                found.append(load_schema(schema_id, file.read_bytes()))
-            except SchemaError as error:
-                raise ConfigError(error.thing, place=str(file), remedy=error.remedy) from error
-    return KnownSchemas(found)
-
-
-def read_policies(config: Config, schemas: KnownSchemas) -> tuple[Policy, ...]:
-    """The policies; one that `policy validate` refuses is not loaded, and stops the start with its place."""
-    found = []
-    for entry in config.policies:
-        try:
-            text = entry.file.read_bytes()
-            found.append(parse_policy(text, schemas.exact(schema_of(text) or "")))
-        except OSError as error:
-            raise ConfigError(f"the policy cannot be read ({error.strerror})", place=str(entry.file)) from error
-        except PolicyError as error:
-            raise PolicyError(error.thing, place=f"{entry.file}:{error.place}", remedy=error.remedy) from error
-    return tuple(found)
-
-
-def read_setting(config: Config) -> Setting:
-    """Everything that the node holds true, from the files of its configuration."""
-    schemas = read_schemas(config)
-    caps = Caps(
-        chains_per_leaf=config.limits.chains_per_leaf,
-        quarantined_values=config.limits.quarantined_values,
-        hold_due_ms=config.hold.due_ms,
-    )
-    return Setting(config.node.id, read_trust(config.trust.file), schemas, read_policies(config, schemas), caps)
-
-
-def make_signer(config: Config) -> FileSigner:
-    """The signer of the configured key files, not open yet."""
-    keys = config.keys
-    given = {KeyUse.EVENT: keys.event_passphrase, KeyUse.RELAY: keys.relay_passphrase}
-    passphrases = {use: secret.read().encode() for use, secret in given.items() if secret is not None}
-    return FileSigner(relay=keys.relay, event=keys.event, passphrases=passphrases)
-
-
-class Desk:
-    """What an operator's command works with, beside a running node or without one."""
-
-    def __init__(self, config: Config, setting: Setting, store: SqlStore, instance: str) -> None:
-        """Made by `desk`. `instance` tells the processes over one store apart."""
-        self.config = config
-        self.setting = setting
-        self.store = store
-        self.instance = instance
-
-    async def issue(self) -> Issue:
-        """The issuing of national reports; `AdapterError` where the event key is not here."""
-        signer = make_signer(self.config)
-        await signer.open()
-        return Issue(lambda: self.setting, self.store, signer, now_ms, secrets.token_bytes)
-
-
-@asynccontextmanager
-async def desk(config: Config) -> AsyncIterator[Desk]:
-    """Open the store, at this version's tables, and close it again."""
-    setting = read_setting(config)
-    config.node.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = SqlStore(config.store_url())
-    try:
-        await store.migrate()
-        yield Desk(config, setting, store, _instance(config.node.data))
-    finally:
-        await store.close()
-
-
-def _instance(folder: Path) -> str:
-    """Made once per data folder, so that a restart holds what it held; another process waits for the leases to end."""
-    file = folder / "instance"
-    if not file.exists():
-        file.write_text(secrets.token_hex(4))
-    return file.read_text().strip()
-
-
-@asynccontextmanager
-async def only_one(folder: Path) -> AsyncIterator[None]:
-    """Hold the lock of the data folder: two nodes over one store would sign two heads for one seq."""
-    descriptor = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigError(
-            "a node is running with this data folder already",
-            place=str(folder),
-            remedy="Stop it first, or give this one its own [node] data.",
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class App:

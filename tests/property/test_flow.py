@@ -235,11 +235,20 @@ class Story:
                 return False
         return True
 
+    async def on_the_brink(self):
+        """Whether something is due at the very next minute."""
+        minute = self.federation.clock() // 60_000 + 1
+        return any([due.minute == minute for node in self.nodes for due in await self.rows(node, Due)])
+
     async def nothing_was_left(self):
         """All that is owed was decided: asked once more about everything, no node has anything new to say.
 
         But for what a later revision tightens, or a fork stops: that is said again only when something else is a cause.
         """
+        # A hop's minute is rounded up: whoever asks within the minute before a moment is answered as at that moment.
+        while await self.on_the_brink():
+            self.federation.clock.apart_ms += 60_000
+            await self.quiet()
         before = {node: {row.key() for row in await self.rows(node, Decided)} for node in self.federation.ids}
         for node, process in self.nodes.items():
             leaves = [row.leaf for row in await self.rows(node, Report) if row.origin != "frontier"]

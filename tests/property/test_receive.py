@@ -32,9 +32,9 @@ from tocsin.memory import MemorySigner, MemoryStore
 from tocsin.trust import load_trust
 from tocsin.wire import records
 from tocsin.wire.avro import Codec, frame
-from tocsin.wire.envelope import Draft, parse_envelope, sign_draft
+from tocsin.wire.envelope import Draft, frame_envelope, parse_envelope, sign_draft, with_hop
 from tocsin.wire.header import Stage, Tlp
-from tocsin.wire.hop import HOP_TYPE
+from tocsin.wire.hop import HOP_TYPE, Hop
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.reasons import Reason
 from tocsin.wire.statement import (
@@ -89,6 +89,7 @@ async def places():
 PLACES = asyncio.run(places())
 EVERY_VALUE = [record.value for place in PLACES for record in place.good]
 ENVELOPES = [value for value in EVERY_VALUE if not is_statement(value)]
+SUBMISSIONS = [record.value for record in PLACES[2].good]
 
 
 def test_the_material_is_rich():
@@ -260,6 +261,38 @@ def resigned_report(draw):
     return frame(ENVELOPE.fingerprint, ENVELOPE.encode({**fields, "hops": [*fields["hops"][:-1], hop]}))
 
 
+@st.composite
+def resigned_values(draw):
+    """A lab's report whose slots hold nonsense, or rungs that disagree, well signed by its own keys."""
+    envelope = parse_envelope(draw(st.sampled_from(SUBMISSIONS)))
+    values = list(envelope.values)
+    for _ in range(draw(st.integers(1, 3))):
+        slot = draw(st.integers(0, len(values) - 1))
+        values[slot] = draw(st.one_of(ODD_BYTES, st.sampled_from(values), st.sampled_from([b"\x02\x08", b"\x00"])))
+    draft = Draft(envelope.header, tuple(values), envelope.salts)
+    signed = sign_draft(draft, sign("frontier", KeyUse.EVENT, draft.entry))
+    body = {**HOP_BODY.decode(envelope.hops[0].body), "prev": draft.leaf}
+    raw = HOP_BODY.encode(body)
+    return frame_envelope(with_hop(signed, hop_of("frontier", raw)))
+
+
+def hop_of(releaser, raw):
+    return Hop(raw, SIGNER[releaser].key_id(KeyUse.RELAY), sign(releaser, KeyUse.RELAY, pae(HOP_TYPE, raw)))
+
+
+@st.composite
+def unsigned(draw):
+    """One signature or key id of a report, or of one of its hops, is another's."""
+    fields = fields_of(draw(st.sampled_from(ENVELOPES)))
+    hop = fields["hops"][draw(st.integers(0, len(fields["hops"]) - 1))]
+    name = draw(st.sampled_from(["signature", "key_id"]))
+    if draw(st.booleans()):
+        fields["signature"] = draw(st.binary(min_size=64, max_size=64))
+    else:
+        hop[name] = draw(st.binary(min_size=len(hop[name]), max_size=len(hop[name])))
+    return frame(ENVELOPE.fingerprint, ENVELOPE.encode(fields))
+
+
 DIGEST = st.binary(min_size=32, max_size=32)
 
 
@@ -304,7 +337,17 @@ def misframed_statement(draw):
 
 HEAVY = st.sampled_from([bytes(262_145), b"\xc3\x01" + bytes(400_000), ENVELOPES[0] + bytes(262_144)])
 REPORTS = st.one_of(
-    flipped(), cut(), spliced(), mixed(), misshapen(), counted(), resigned_report(), HEAVY, st.just(b"")
+    resigned_values(),
+    unsigned(),
+    flipped(),
+    cut(),
+    spliced(),
+    mixed(),
+    misshapen(),
+    counted(),
+    resigned_report(),
+    HEAVY,
+    st.just(b""),
 )
 STATEMENTS = st.one_of(flipped(), cut(), counted(), resigned_statement(), misframed_statement(), spliced())
 HINTS = st.one_of(

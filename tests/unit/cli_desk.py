@@ -13,10 +13,10 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from tocsin.app import desk as open_desk
-from tocsin.app import make_signer, now_ms
 from tocsin.cli.main import app
 from tocsin.config import load
+from tocsin.desk import desk as open_desk
+from tocsin.desk import make_signer, now_ms
 from tocsin.flow import topics
 from tocsin.flow.issue import Wanted
 from tocsin.flow.leases import claim_source

@@ -18,7 +18,7 @@ from tocsin.wire.header import Tlp
 from tocsin.wire.slots import mask_bits
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
 Answered = Annotated[bool, typer.Option("--all", help="Also those that are answered.")]

@@ -16,7 +16,7 @@ from tocsin.wire.header import Tlp
 from tocsin.wire.keys import PartyKind
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
 Everything = Annotated[bool, typer.Option("--all", help="Also those that are issued already.")]

@@ -20,7 +20,7 @@ from tocsin.report.document import from_document, to_document
 from tocsin.wire.header import Stage, Tlp
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
     from tocsin.flow.rows import Report
     from tocsin.report.schema import Schema

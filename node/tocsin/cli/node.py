@@ -13,7 +13,7 @@ from tocsin.flow.ports import Conflict, Store, Tx
 from tocsin.flow.rows import Report, Submission
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _SHOWN = 10
 async def at_the_desk() -> AsyncIterator[Desk]:
     """The node's setting and store, beside a running node or without one."""
     with needing("node"):
-        from tocsin.app import desk  # noqa: PLC0415 - only a node has a database library; every other command starts sooner
+        from tocsin.desk import desk  # noqa: PLC0415 - only a node has a database library; every other command starts sooner
     async with desk(load(OPTIONS.config)) as opened:
         yield opened
 

@@ -32,7 +32,7 @@ from tocsin.policy.language import schema_of, validate
 from tocsin.policy.question import Question
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
     from tocsin.report.schema import KnownSchemas
 
@@ -251,5 +251,5 @@ def _schemas() -> KnownSchemas:
     if not OPTIONS.config.is_file():
         return published_schemas()
     with needing("node"):
-        from tocsin.app import read_schemas  # noqa: PLC0415 - a policy's author needs no node
+        from tocsin.desk import read_schemas  # noqa: PLC0415 - a policy's author needs no node
     return read_schemas(load(OPTIONS.config))

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 
-from tocsin.app import App, desk, make_signer, only_one
+from tocsin.app import App
 from tocsin.cli.output import OPTIONS, command
 from tocsin.config import check_files, load
+from tocsin.desk import desk, make_signer, only_one
 from tocsin.logs import Log
 
 

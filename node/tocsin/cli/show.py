@@ -19,7 +19,7 @@ from tocsin.wire.hop import parse_body
 from tocsin.wire.slots import mask_bits
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
     from tocsin.report.schema import Schema
 

@@ -37,7 +37,7 @@ Admin_ = Annotated[
 async def apply(revoke: Revoke = False, dry_run: DryRun = False, admin: Admin_ = None) -> int:
     """Make the node's topics and access rights as its configuration and policies want them; safe to repeat."""
     with needing("node"):
-        from tocsin.app import read_setting  # noqa: PLC0415 - a reader's install has no administration of Kafka
+        from tocsin.desk import read_setting  # noqa: PLC0415 - a reader's install has no administration of Kafka
         from tocsin.kafka.admin import Admin  # noqa: PLC0415
         from tocsin.kafka.configured import reach, wanted  # noqa: PLC0415
         from tocsin.kafka.plan import compare  # noqa: PLC0415

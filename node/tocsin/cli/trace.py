@@ -26,7 +26,7 @@ from tocsin.wire.reasons import Reason, Refused, Rejected
 from tocsin.wire.verify import Schemas, verify, verify_own
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
 _DAY_MS, _MINUTE_MS = 86_400_000, 60_000

@@ -21,7 +21,7 @@ from tocsin.reader.seen import Seen, seen_of
 from tocsin.wire.verify import Rejected, verify
 
 if TYPE_CHECKING:
-    from tocsin.app import Desk
+    from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
 POLL_S = 0.5
