@@ -238,7 +238,7 @@ class Story:
     async def on_the_brink(self):
         """Whether something is due at the very next minute."""
         minute = self.federation.clock() // 60_000 + 1
-        return any([due.minute == minute for node in self.nodes for due in await self.rows(node, Due)])
+        return minute in [due.minute for node in self.nodes for due in await self.rows(node, Due)]
 
     async def nothing_was_left(self):
         """All that is owed was decided: asked once more about everything, no node has anything new to say.

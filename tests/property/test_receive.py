@@ -48,7 +48,7 @@ from tocsin.wire.statement import (
 )
 
 CAMPAIGN = os.environ.get("TOCSIN_CAMPAIGN") == "1"
-LAW = settings(deadline=None, max_examples=3_000 if CAMPAIGN else 25)
+LAW = settings(deadline=None, max_examples=1_000 if CAMPAIGN else 25)
 NOW_MS = START_MS + 3_600_000
 ENVELOPE, STATEMENT = Codec(records.ENVELOPE), Codec(records.STATEMENT)
 HOP_BODY, HEADER = Codec(records.HOP_BODY), Codec(records.HEADER)
