@@ -14,6 +14,7 @@ import pytest
 from tests.crash.world import submission
 from tests.federation.nodes import NodeProcess, wait_until
 from tests.integration.checker import count
+from tests.integration.conftest import _started
 
 from tocsin.flow.ports import Outbound, WriteFailed
 from tocsin.kafka.connection import Connection
@@ -88,9 +89,17 @@ def check(kafka, reports):
         assert set(total.notes) <= {"GAP", "HEALED", "MISMATCH"}, (stream, total.notes)
 
 
+@pytest.fixture
+def kafka(tmp_path):
+    """A broker of its own: the count is of whole topics."""
+    own = _started(tmp_path / "kafka")
+    yield own
+    own.stop()
+
+
 def test_nodes_killed_at_random_moments(kafka, tmp_path):
-    """SIGKILL of a node at random moments under load (20 times; 8 in the short version)."""
-    kills = 20 if os.environ.get("TOCSIN_CAMPAIGN") else 8
+    """SIGKILL of a node at random moments under load (20 times; 6 in the short version)."""
+    kills = 20 if os.environ.get("TOCSIN_CAMPAIGN") else 6
     dice = random.Random(7)
     with federation(tmp_path, kafka) as nodes:
         lab = Lab(kafka.bootstrap, reports=40 * kills, pause_s=0.02)
@@ -104,51 +113,39 @@ def test_nodes_killed_at_random_moments(kafka, tmp_path):
         check(kafka, lab.sent)
 
 
-def test_the_broker_killed(tmp_path, kafka):
+def test_the_broker_killed(kafka, tmp_path):
     """SIGKILL of the broker under load (5 times; 2 in the short version): everything acknowledged is there."""
-    from tests.integration.conftest import _started  # noqa: PLC0415
-
-    own = _started(tmp_path / "kafka")
     kills = 5 if os.environ.get("TOCSIN_CAMPAIGN") else 2
     dice = random.Random(11)
-    try:
-        with federation(tmp_path, own):
-            lab = Lab(own.bootstrap, reports=60 * kills, pause_s=0.02)
-            for _ in range(kills):
-                time.sleep(dice.uniform(1.0, 3.0))  # as above
-                own.kill()
-                own.start()
-            wait_until(lab.done, "the lab has submitted everything", 300)
-            check(own, lab.sent)
-    finally:
-        own.stop()
+    with federation(tmp_path, kafka):
+        lab = Lab(kafka.bootstrap, reports=60 * kills, pause_s=0.02)
+        for _ in range(kills):
+            time.sleep(dice.uniform(1.0, 3.0))  # as above
+            kafka.kill()
+            kafka.start()
+        wait_until(lab.done, "the lab has submitted everything", 300)
+        check(kafka, lab.sent)
 
 
-def test_a_store_restored_from_an_older_backup(tmp_path):
+def test_a_store_restored_from_an_older_backup(kafka, tmp_path):
     """A node whose store is an older backup reads its own streams back and signs no second head."""
-    from tests.integration.conftest import _started  # noqa: PLC0415
 
-    own = _started(tmp_path / "kafka")
-    try:
-        with federation(tmp_path, own) as nodes:
-            first = Lab(own.bootstrap, reports=30, pause_s=0)
-            wait_until(first.done, "the lab is done")
-            check(own, 30)
-            for node in nodes.values():
-                node.stop()
-                shutil.copytree(node.folder / "data", node.folder / "backup")
-                node.start()
-            second = Lab(own.bootstrap, reports=30, pause_s=0)
-            wait_until(second.done, "the lab is done again")
-            check(own, 60)
-            for node in nodes.values():
-                node.kill()
-                shutil.rmtree(node.folder / "data")
-                shutil.copytree(node.folder / "backup", node.folder / "data")
-                node.start()
-            third = Lab(own.bootstrap, reports=30, pause_s=0)
-            wait_until(third.done, "the lab is done a third time")
-            check(own, 90)
-            assert any('"found": "AHEAD"' in line for line in nodes["gb"].log().splitlines())
-    finally:
-        own.stop()
+    def submitted(so_far):
+        lab = Lab(kafka.bootstrap, reports=30, pause_s=0)
+        wait_until(lab.done, "the lab is done")
+        check(kafka, so_far)
+
+    with federation(tmp_path, kafka) as nodes:
+        submitted(30)
+        for node in nodes.values():
+            node.stop()
+            shutil.copytree(node.folder / "data", node.folder / "backup")
+            node.start()
+        submitted(60)
+        for node in nodes.values():
+            node.kill()
+            shutil.rmtree(node.folder / "data")
+            shutil.copytree(node.folder / "backup", node.folder / "data")
+            node.start()
+        submitted(90)
+        assert any('"found": "AHEAD"' in line for line in nodes["gb"].log().splitlines())
