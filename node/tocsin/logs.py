@@ -19,7 +19,7 @@ from tocsin.flow.loops import State
 from tocsin.flow.outcome import Outcome, What
 from tocsin.flow.receive import Inlet
 from tocsin.flow.recover import Recovered
-from tocsin.flow.release import Done
+from tocsin.flow.release import INTERNAL, Done
 from tocsin.flow.send import SKEW_ALARM_MS, Sent
 from tocsin.wire.reasons import Note
 
@@ -140,7 +140,8 @@ class Log:
         """One due decision was dealt with."""
         about = Fields(audience=done.audience, leaf=done.leaf, cause=done.cause)
         if not done.sealed:
-            self._write("info", "nothing", {**about, "nothing": done.nothing})
+            level: Level = "error" if done.nothing == INTERNAL else "info"
+            self._write(level, "nothing", {**about, "nothing": done.nothing})
         for decision in done.sealed:
             given = decision.body.mask_out.bit_count()
             kept = decision.mask_in.bit_count() - given

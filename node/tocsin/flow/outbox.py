@@ -76,6 +76,15 @@ class Outbox:
         """Put a signed statement in its place; `seq` is the stream head's own."""
         return self._append(item, seq=seq, statement=True)
 
+    def mark(self) -> tuple[Outlet, int]:
+        """Where the box stands, for `back`."""
+        return self.outlet, len(self._rows)
+
+    def back(self, mark: tuple[Outlet, int]) -> None:
+        """Take out what was put in since `mark`; nothing of it was written yet."""
+        self.outlet, kept = mark
+        del self._rows[kept:]
+
     def headed(self, seq: int) -> None:
         """Remember that a head for `seq` is sealed."""
         self.outlet = dataclasses.replace(self.outlet, headed=seq, headed_ms=self._now_ms)

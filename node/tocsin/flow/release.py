@@ -6,9 +6,11 @@ final; what changes it is a new decision, recorded with its cause.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tocsin.errors import AdapterError
 from tocsin.flow.decide import Decision, Nothing, Question, decide
 from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
@@ -22,6 +24,8 @@ from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.slots import mask_bytes
 from tocsin.wire.verify import Verified
 
+INTERNAL = "INTERNAL"
+"""Why nothing was released: a bug of ours."""
 BATCH = 64
 """Due rows per transaction: large enough to share its cost, small enough not to delay what comes next."""
 
@@ -83,7 +87,7 @@ class Release:
                 outlet = outlets[due.audience]
                 self._remembered.check(outlet)
                 box = boxes.setdefault(due.audience, Outbox(outlet, now_ms))
-                done.append(await self._one(setting, facts, due, box, rows, now_ms))
+                done.append(await self._spared(setting, facts, due, box, rows, now_ms))
             # 3. What was decided, the sealed rows and the streams' new state, together.
             await tx.drop(dues)
             await tx.put(rows)
@@ -92,6 +96,21 @@ class Release:
         for box in boxes.values():
             self._remembered.keep(box.outlet)
         return done
+
+    async def _spared(
+        self, setting: Setting, facts: Facts, due: Due, box: Outbox, rows: list[Row], now_ms: int
+    ) -> Done:
+        """A bug of ours that one due row shows puts that row off by a day, with an alarm; the others go on."""
+        mark, written = box.mark(), len(rows)
+        try:
+            return await self._one(setting, facts, due, box, rows, now_ms)
+        except AdapterError:
+            raise
+        except Exception:  # noqa: BLE001 - one poisonous report may not stop every audience
+            box.back(mark)
+            del rows[written:]
+            rows.append(dataclasses.replace(due, minute=now_ms // MS_PER_MINUTE + 1_440, cause=INTERNAL))
+            return Done(due.audience, due.leaf, due.cause, due.since_ms, nothing=INTERNAL)
 
     async def _one(self, setting: Setting, facts: Facts, due: Due, box: Outbox, rows: list[Row], now_ms: int) -> Done:
         """One report for one audience: a decision for every chain that brought it; `rows` takes what is to be written."""

@@ -14,6 +14,7 @@ from tocsin.kafka.connection import Connection, explain, let_go, within
 from tocsin.kafka.faults import BrokerError, Cause, LostRange, as_fault
 from tocsin.kafka.metadata import topic_faults
 from tocsin.kafka.undecodable import fetch_leniently
+from tocsin.kafka.unpacking import bound_unpacking
 
 # The largest record that a topic of ours holds is 1 MiB; what one fetch may bring is bounded, since a peer's broker
 # decides how far it unpacks.
@@ -22,6 +23,9 @@ _FETCH_WAIT_MS = 500
 _CLOSE_S = 5.0
 # What aiokafka says when it cannot decode a batch; it may be damaged, or only strange.
 _UNDECODED = (Cause.CORRUPT, Cause.REFUSED)
+
+
+bound_unpacking()
 
 
 class TopicReader:
