@@ -44,7 +44,8 @@ class Admission:
             incidents = sorted({v.header.incident for v in found})
             leaves = sorted({v.leaf for v in found})
             previous = sorted({v.header.prev for v in found if v.header.revision})
-            for report in await tx.find(Report, {"incident": incidents}):
+            origins = sorted({v.header.origin for v in found})
+            for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
                 admission._reports[report.leaf] = report
             for report in (await tx.get(Report, [(leaf,) for leaf in previous])).values():
                 admission._reports[report.leaf] = report

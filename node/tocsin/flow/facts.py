@@ -35,7 +35,8 @@ class Facts:
         facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
         incidents = sorted({r.incident for r in facts.reports.values()})
         audiences = sorted({audience for _, audience in pairs})
-        for report in await tx.find(Report, {"incident": incidents}):
+        origins = sorted({r.origin for r in facts.reports.values()})
+        for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
             facts._incident[report.origin, report.incident].append(report)
         for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
             facts.copies[copy.leaf].append(copy)
