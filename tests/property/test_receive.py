@@ -2,6 +2,8 @@
 
 Real records of a real story are cut, spliced, flipped, filled with nonsense that real keys sign, mixed with whole ones
 and given to the whole receive step over a store; then to quarantine, which tries every reject again.
+
+Longer than 400 lines: the ways to spoil a record and the one law that they are held against belong on one page.
 """
 
 from __future__ import annotations
