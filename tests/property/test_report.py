@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tocsin.packaged import published_schemas
@@ -109,6 +109,7 @@ def test_regions_allow_exactly_the_sets_that_lead_to_them(countries, others):
 
 
 @LAW
+@example({"occurred_from": 0, "occurred_to_day": -1})
 @given(REPORTS)
 def test_what_has_no_problem_is_encoded_judged_and_shown_without_loss(values):
     """And what has one is refused: there is no third way."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
-from tocsin.report.ladders import NO_REGION
+from tocsin.report.ladders import NO_REGION, UNDEFINED, compose
 from tocsin.report.problem import Problem, shortened
 from tocsin.report.regions import REGIONS
 from tocsin.report.texts import date_text, time_text
@@ -65,17 +65,27 @@ def _severity_axes(values: Values) -> Iterator[Problem]:
 
 
 def _times(values: Values) -> Iterator[Problem]:
-    """The end is not before the beginning, by the finest rung that both have."""
-    for start, end, text in (
-        ("occurred_from", "occurred_to", time_text),
-        ("occurred_day", "occurred_to_day", date_text),
-        ("occurred_month", "occurred_to_month", date_text),
+    """The end is not before the beginning, by the finest rung that both have, or that a finer one gives."""
+    finer_first = finer_last = None
+    for start, end, by, text in (
+        ("occurred_from", "occurred_to", "", time_text),
+        ("occurred_day", "occurred_to_day", "day/1", date_text),
+        ("occurred_month", "occurred_to_month", "month/1", date_text),
     ):
-        first, last = values.get(start), values.get(end)
+        first, last = _or_coarsened(values.get(start), by, finer_first), _or_coarsened(values.get(end), by, finer_last)
         if first is not None and last is not None:
             if last < first:
                 yield Problem(end, str(text(last)), f"not before {start}, {text(first)}")
             return
+        finer_first, finer_last = first, last
+
+
+def _or_coarsened(value: int | None, by: str, finer: int | None) -> int | None:
+    """The value, or what the ladder makes of the finer one; None where there is neither."""
+    if value is not None or finer is None:
+        return value
+    coarser = compose([by], finer)
+    return None if coarser is UNDEFINED else int(coarser)
 
 
 def _places(values: Values) -> Iterator[Problem]:
