@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +30,3 @@ class Outcome:
     origin: str = ""
     reason: Reason | None = None
     notes: tuple[Note, ...] = ()
-
-
-Heard = Callable[[Outcome], None]
