@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from tocsin.errors import AdapterError
-from tocsin.flow import release, send, topics
+from tocsin.flow import release, topics
 from tocsin.flow.admit import owe, told
 from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.issue import Issue, Rule
@@ -252,10 +252,8 @@ class Loops:
                 await self._guard("resend", parts.send.resend)
             if sent is not None:
                 parts.watch.sent(sent)
-            if sent is not None and sent.acked:
+            if sent is not None and sent.acked:  # at once again: that they are acknowledged is yet to be remembered
                 self._clock_is_apart(sent.skew_ms)
-                if max(sent.acked.values()) < send.BATCH:  # no more than that was sealed
-                    await _wait(self._sealed, POLL_S)
             elif self._clock_stopped:
                 await _wait(self._sealed, ASK_S)
                 skew_ms = await self._guard("clock", parts.send.ask_clock)

@@ -7,7 +7,7 @@ any doubt a new writer goes on from `acked` + 1. What a topic shows is never tak
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.flow.outbox import outbound
@@ -41,10 +41,15 @@ class Send:
         self._me = me
         self._writer: Writer | None = None
         self._resting: dict[str, tuple[int, int]] = {}
+        self._acked: dict[str, tuple[int, int]] = {}  # per topic: the place before, and how many after it
 
     async def run(self) -> Sent:
-        """Send one batch of what is sealed and not acknowledged; `AdapterError` where no writer can be had."""
-        outlets, rows = await self._waiting()
+        """Send one batch of what is sealed and not acknowledged; `AdapterError` where no writer can be had.
+
+        What is acknowledged is remembered by the next call, in the transaction that reads what comes next: call again
+        until nothing is sent. Whoever dies before that sends the same bytes again.
+        """
+        outlets, rows = await self._next()
         if not rows:
             return Sent({}, {})
         failed: dict[str, str] = {}
@@ -53,40 +58,32 @@ class Send:
         except WriteFailed as fault:
             acks = fault.acked
             failed = dict.fromkeys(fault.failed, fault.thing)
-        self._rest(outlets, failed)
-        moved = await self._move(outlets, acks)
-        return Sent(moved, failed, self._skew(acks))
+        self._rest({row.topic for row in rows}, failed)
+        self._acked = {topic: (outlets[topic].acked, len(got)) for topic, got in acks.items() if got}
+        return Sent({topic: count for topic, (_, count) in self._acked.items()}, failed, self._skew(acks))
 
-    async def _waiting(self) -> tuple[dict[str, Outlet], list[Outgoing]]:
+    async def _next(self) -> tuple[dict[str, Outlet], list[Outgoing]]:
+        """The outlets that are ours, moved over what was acknowledged, and the rows that wait in them."""
         now_ms = self._clock()
         rows: list[Outgoing] = []
         async with self._store.begin() as tx:
-            held = await tx.find(Outlet, {"holder": [self._me, ""]})
-            outlets = {o.topic: o for o in held if self._resting.get(o.topic, (0, 0))[1] <= now_ms}
+            outlets = {o.topic: o for o in await tx.find(Outlet, {"holder": [self._me, ""]})}
+            for topic, (acked, count) in self._acked.items():
+                outlet = outlets.get(topic)  # none where another process holds it now: it sends them again
+                # A store that fell behind meanwhile knows another place, or fewer rows: `recover` sees to it.
+                if outlet is not None and outlet.acked == acked and outlet.rows >= acked + count:
+                    outlets[topic] = dataclasses.replace(outlet, acked=acked + count)
+                    await tx.swap(outlets[topic], expect={"holder": outlet.holder, "acked": acked, "rows": outlet.rows})
             for topic, outlet in outlets.items():
-                if outlet.rows > outlet.acked:
+                if outlet.rows > outlet.acked and self._resting.get(topic, (0, 0))[1] <= now_ms:
                     after = Between(low=outlet.acked + 1)
                     rows += await tx.find(Outgoing, {"topic": topic, "row": after}, order=("row",), limit=BATCH)
+        self._acked = {}
         return outlets, rows
 
-    async def _move(self, outlets: Mapping[str, Outlet], acks: Mapping[str, Sequence[Ack]]) -> dict[str, int]:
-        """Remember the acknowledged prefix; only the holder may."""
-        moved = {topic: len(got) for topic, got in acks.items() if got}
-        if not moved:
-            return {}
-        async with self._store.begin() as tx:
-            now = await tx.get(Outlet, [(topic,) for topic in moved])
-            for topic, count in moved.items():
-                outlet = now[topic,]
-                acked = outlets[topic].acked
-                if outlet.acked == acked:
-                    ahead = dataclasses.replace(outlet, acked=acked + count)
-                    await tx.swap(ahead, expect={"holder": outlet.holder, "acked": acked, "rows": outlet.rows})
-        return moved
-
-    def _rest(self, outlets: Mapping[str, Outlet], failed: Mapping[str, str]) -> None:
+    def _rest(self, tried: Iterable[str], failed: Mapping[str, str]) -> None:
         """A topic that fails rests a while, so that it does not cost the others a writer each round."""
-        for topic in outlets:
+        for topic in tried:
             if topic in failed:
                 times = self._resting.get(topic, (0, 0))[0] + 1
                 self._resting[topic] = (times, self._clock() + min(60_000, 250 * 2**times))

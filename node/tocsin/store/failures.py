@@ -7,7 +7,7 @@ be made: its message speaks of hosts and users, and is what an operator needs.
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -56,7 +56,7 @@ async def attempt(call: Coroutine[Any, Any, T], place: str, secret: str = "") ->
     raise failure
 
 
-async def to_the_end(call: Coroutine[Any, Any, T]) -> T:
+async def to_the_end(call: Awaitable[T]) -> T:
     """Await `call` and let no cancellation cut it in half; a cancellation meanwhile is raised after it."""
     task = asyncio.ensure_future(call)
     cancelled: asyncio.CancelledError | None = None
