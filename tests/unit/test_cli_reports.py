@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.unit.cli_desk import POLICY, REPORT, copied, found
 
-from tocsin.flow.rows import Due, Hold, Submission, Withholding
+from tocsin.flow.rows import Due, Hold, Outgoing, Submission, Withholding
 from tocsin.wire.header import Tlp
 
 
@@ -209,6 +209,19 @@ def test_trace_checks_every_signature_and_ends_with_3_where_one_fails(gb, lab):
     assert said.code == 3
     assert "HOP_KEY_REVOKED" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_trace_tells_what_is_no_longer_kept_from_what_was_never_sealed(gb, lab):
+    leaf = issued(gb, lab)
+    gb.release()
+
+    async def prune(desk):
+        async with desk.store.begin() as tx:
+            await tx.drop(await tx.find(Outgoing, {}))
+
+    gb.do(prune)
+    assert "no longer kept" in gb.run("trace", leaf, "--audience", "public").err
+    assert "nothing of it was sealed" in gb.run("trace", leaf, "--audience", "nobody").err
 
 
 def test_trace_reads_a_file_and_says_what_is_wrong_with_it(gb, lab, tmp_path):

@@ -118,7 +118,8 @@ async def resend(tx: Tx, node: str, audience: str, first: int, last: int, now_ms
         remedy = f"Its present epoch has 1 to {outlet.seq}" if outlet.seq else "Its present epoch has no record yet"
         raise InputError(f"{first} to {last} is no range of the stream", place=topic, remedy=remedy)
     if not await tx.find(Outgoing, {"topic": topic, "epoch": outlet.epoch, "seq": first, "statement": False}, limit=1):
-        raise InputError(f"the store does not hold {first} any more", place=topic)
+        remedy = "[store] keep_days says how long it does"
+        raise InputError(f"the store does not hold {first} any more", place=topic, remedy=remedy)
     order = Resend(topic, first, last, now_ms)
     await tx.put([order])
     return order

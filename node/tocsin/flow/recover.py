@@ -295,11 +295,12 @@ class Recover:
         return dataclasses.replace(row, record_key=header.incident.hex().encode(), leaf=leaf)
 
     async def _send_again(self, tx: Tx, outlet: Outlet, shown: _Shown) -> Recovered:
-        """Is the last acknowledged row still in the topic? If not, everything that is sealed goes out again."""
+        """Is the last acknowledged row still in the topic? If not, every sealed row that is held goes out again."""
         last = (await tx.get(Outgoing, [(outlet.topic, outlet.acked)])).get((outlet.topic, outlet.acked))
         if last is None or last.value in shown.values:
             return Recovered.EQUAL
-        mended = dataclasses.replace(outlet, acked=0)
+        [oldest] = await tx.find(Outgoing, {"topic": outlet.topic}, order=("row",), limit=1)
+        mended = dataclasses.replace(outlet, acked=oldest.row - 1)
         await tx.swap(mended, expect={"rows": outlet.rows, "holder": outlet.holder})
         return Recovered.BEHIND
 
