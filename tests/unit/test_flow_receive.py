@@ -12,6 +12,7 @@ from tocsin.flow.leases import claim_source
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
+from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
 from tocsin.flow.rows import NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
 from tocsin.flow.tell import sealed_statement
@@ -197,7 +198,7 @@ async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
 
 
 async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):
-    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, and the next one is tried."""
+    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, told, and the next one is tried."""
     world = World()
     gb = world.nodes["gb"]
     for title in ("one", "two"):
@@ -217,8 +218,13 @@ async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_do
         return await real(*arguments, **named)
 
     monkeypatch.setattr(gb.receive, "take_in", broken)
-    outcomes = await gb.quarantine.retry(INBOX, moved=False)
+    bugs = []
+    quarantine = Quarantine(
+        gb.setting, gb.store, gb.receive, world.clock, gb._refetch, lambda task, error: bugs.append((task, type(error)))
+    )
+    outcomes = await quarantine.retry(INBOX, moved=False)
     assert [o.what for o in outcomes] == [What.ACCEPTED]
+    assert bugs == [(INBOX.topic, KeyError)]
     assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [
         ("HELD", Reason.INTERNAL),
         ("REPLAYED", Reason.NOT_YET_VALID),
