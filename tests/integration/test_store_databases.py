@@ -145,6 +145,21 @@ async def test_postgresql_makes_a_write_skew_a_conflict(postgres) -> None:
 
 
 @pytest.mark.postgres
+async def test_the_twin_refuses_text_with_a_nul_as_postgresql_does(postgres) -> None:
+    real = SqlStore(postgres.new_database())
+    await real.migrate()
+    try:
+        for one in (real, MemoryStore()):
+            with pytest.raises(AdapterError) as caught:
+                async with one.begin() as tx:
+                    await tx.put([Due(b"l", "SECRET\0", 1, "NEW", 0)])
+            assert not isinstance(caught.value, Conflict)
+            assert "SECRET" not in str(caught.value)
+    finally:
+        await real.close()
+
+
+@pytest.mark.postgres
 async def test_a_postgresql_server_that_died_costs_an_error_and_no_row_and_its_return_is_seen(postgres) -> None:
     made = SqlStore(postgres.new_database())
     await made.migrate()
