@@ -172,15 +172,20 @@ class Recover:
         clear: Callable[[], None],
         known: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Give `take` the tail of one of our topics, as much of it as leads back to what is `known`, or all of it."""
+        """Give `take` the tail of one of our topics, as much of it as leads back to what is `known`, or all of it.
+
+        A wider look reads the narrower one's records again: at most a third more in all. Keeping them instead, until
+        the older ones are before them, would be a whole topic in memory.
+        """
         reader, window = self._reader(topic), FIRST_LOOK
         try:
+            await reader.open(None)
+            first = await reader.position()
             while True:
                 clear()
-                await reader.open(None)
-                first, end = await reader.position(), await reader.end()
+                end = await reader.end()
                 start = max(first, end - window)
-                if start > first:
+                if start != await reader.position():
                     await reader.open(start)
                 while await reader.position() < end:
                     for record in await reader.fetch(500, FETCH_S):
