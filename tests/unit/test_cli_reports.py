@@ -59,6 +59,30 @@ def test_a_submission_is_seen_issued_and_no_longer_waits(gb, lab):
     assert len(gb.json("list", "--origin", "frontier").lines) == 1
 
 
+def test_a_dismissed_submission_no_longer_waits_and_the_inbox_says_why_and_it_can_still_be_issued(gb, lab):
+    one, two = gb.submit(lab), gb.submit(lab, {"title": "a real one"})
+    by = ["--officer", "Ada", "--reason", "sent twice"]
+    assert gb.json("dismiss", one[:12], *by).line == {"leaf": one, "lab": "frontier", "state": "DISMISSED"}
+    assert [line["leaf"] for line in gb.json("inbox").lines] == [two]
+    assert {line["leaf"]: line["dismissed"] for line in gb.json("inbox", "--all").lines} == {
+        one: "Ada: sent twice",
+        two: "",
+    }
+    assert f"{one[:12]} was dismissed by Ada: sent twice" in gb.run("inbox", "--all").out
+    assert "dismissed already" in gb.run("dismiss", one, *by).err
+    gb.json("issue", one)
+    assert [(row.state, row.basis) for row in gb.rows(Submission) if row.leaf.hex() == one] == [("ISSUED", "")]
+    assert "issued already" in gb.run("dismiss", one, *by).err
+
+
+def test_submissions_are_dismissed_all_or_none_by_somebody_for_a_reason(gb, lab):
+    leaf = gb.submit(lab)
+    assert gb.run("dismiss", leaf, "ffff", "--officer", "Ada", "--reason", "x").code == 1
+    assert gb.run("dismiss", leaf, "--officer", "Ada", "--reason", " ").code == 1
+    assert gb.run("dismiss", leaf, "--officer", "Ada").code == 2
+    assert len(gb.json("inbox").lines) == 1
+
+
 def test_what_the_officer_says_goes_over_what_the_lab_said_and_its_ladder_follows(gb, lab, tmp_path):
     leaf = gb.submit(lab, {"occurred_day": "2026-06-18", "severity": 3})
     officers = tmp_path / "officer.toml"
