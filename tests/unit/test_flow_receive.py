@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from tests.crash.world import SCHEMA, SIGNER, World, sign, submission, wanted
+from tests.unit.clients import copies_that_disagree
 
 from tocsin.flow import topics
 from tocsin.flow.leases import claim_source
@@ -14,7 +15,7 @@ from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
 from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
-from tocsin.flow.rows import NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
+from tocsin.flow.rows import Copy, NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
 from tocsin.flow.tell import sealed_statement
 from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
 from tocsin.wire.header import Tlp
@@ -135,6 +136,19 @@ async def test_an_info_topic_brings_no_reports():
     await claim_source(jp.store, info.topic, "jp-1", world.clock())
     [outcome] = await jp.receive.take(info, [Record(info.topic, 0, b"", stream.value, (), 0)])
     assert outcome.reason is Reason.STREAM_SOURCE
+
+
+async def test_rungs_of_two_copies_that_disagree_are_noted_and_both_copies_are_held():
+    world = World(nodes=("gb", "jp"))
+    gb, jp = world.nodes["gb"], world.nodes["jp"]
+    await issued(world)
+    copies = list(copies_that_disagree(envelopes(gb, FROM_GB.topic)[0].value))
+    for framed in copies:
+        gb.broker.append(Outbound(FROM_GB.topic, b"", framed, ()))
+    await world.settle()
+    leaf = parse_envelope(copies[0]).leaf
+    assert [note.subject for note in await rows(jp, NoteRow, note=Note.LADDER_MISMATCH)] == [leaf.hex()]
+    assert len(await rows(jp, Copy, leaf=leaf)) == 2
 
 
 async def test_of_descriptors_only_the_latest_is_kept():
