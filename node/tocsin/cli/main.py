@@ -80,7 +80,7 @@ def options(
 
 
 def run() -> None:
-    """Run the node until SIGTERM or Ctrl-C; SIGHUP reads trust, schemas and policies again."""
+    """Run the node until SIGTERM or Ctrl-C; SIGHUP reads trust, schemas and policies again, not the configuration."""
     with needing("node"):
         from tocsin.cli.run import run_node  # noqa: PLC0415 - every other command starts without database and web server
     run_node()
