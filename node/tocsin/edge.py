@@ -50,6 +50,10 @@ class Edge:
         self._log.fault(task, fault, rest_s)
         self._metrics.fault(task, fault, rest_s)
 
+    def bug(self, task: str, error: BaseException) -> None:
+        """A bug of ours on one record or decision, which is counted by its outcome as INTERNAL: where it is."""
+        self._log.bug(task, error)
+
     def state(self, state: State) -> None:
         """The node's state changed."""
         self._log.state(state)

@@ -28,6 +28,7 @@ Level = Literal["debug", "info", "warning", "error"]
 _LONGEST = 300
 """Characters of one value: enough for an identifier or an error's words, too few to carry a report."""
 _FRAMES = 8
+_PACKAGE = PurePath(__file__).parent
 _OUTSPOKEN = ("aiokafka", "kafka")
 """Libraries whose warnings name brokers and topics, and never what a record holds."""
 _CALM = frozenset({Note.HEALED, Note.REVISION_MISSING})
@@ -113,10 +114,16 @@ class Log:
         self._write("error", event, fields)
 
     def bug(self, task: str, error: BaseException) -> None:
-        """A failure that nobody expected: its kind and the way to it, without its words, which may hold payload."""
-        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-        way = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-        self.error("bug", task=task, error=type(error).__name__, at=way)
+        """A failure that nobody expected: its kind and the way to it, without its words, which may hold payload.
+
+        `at` begins with our innermost frame, so that a line that is cut keeps what names the bug.
+        """
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if PurePath(frame.filename).is_relative_to(_PACKAGE)] or frames
+        way = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in ours[-_FRAMES:]]
+        self.error("bug", task=task, error=type(error).__name__, at=" < ".join(reversed(way)))
 
     def take_over_libraries(self) -> logging.Handler:
         """From here on what libraries log as a warning or worse is a line like any other; returns the handler."""

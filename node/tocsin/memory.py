@@ -211,7 +211,7 @@ def _matches(value: Any, wanted: Any) -> bool:
 
 
 def _stored(row: Row) -> Row:
-    """The row as a database gives it back: enumerations are their symbols; 64 bits, and Unicode, or it is refused."""
+    """The row as a database gives it back: enumerations are their symbols; 64 bits, Unicode, no NUL, or it is refused."""
     changed: dict[str, Any] = {}
     for column in fields(row):
         match getattr(row, column.name):
@@ -221,6 +221,8 @@ def _stored(row: Row) -> Row:
                 changed[column.name] = str(value)
             case str(value):
                 value.encode()
+                if "\0" in value:  # PostgreSQL holds none
+                    raise UnicodeError(column.name)
             case int(value) if not -(2**63) <= value < 2**63:
                 raise OverflowError(column.name)
     return replace(row, **changed) if changed else row

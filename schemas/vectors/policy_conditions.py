@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.vectors.policy_world import (
     DAY,
+    KE,
     NO,
     START,
+    TWO,
     WITHHELD,
     Named,
     audience,
@@ -27,8 +29,6 @@ from schemas.vectors.policy_world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KE = audience("ke")
-TWO = {"title": "t", "critical": None}
 LATER = START + 10 * DAY
 
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.vectors.policy_world import ALL, HEAD, JP, Named, audience, policy, rule, schema, vector
+from schemas.vectors.policy_world import (
+    FIELDS,
+    HEAD,
+    JP,
+    KE,
+    PUBLIC,
+    Named,
+    audience,
+    policy,
+    rule,
+    schema,
+    vector,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GRANT = rule("a", disclose='["title"]')
-KE = audience("ke")
-PUBLIC = audience("public", "PUBLIC")
 
 
 def _when(form: str, verb: str = "disclose", reveals: str = '["*"]') -> str:
@@ -258,7 +268,7 @@ _LEAKS = {
 def language() -> Iterator[Named]:
     """`{valid}` vectors."""
     for name, (about, text, *fields) in LOADED.items():
-        schemas = {"test/1.0": schema(*(fields[0] if fields else ALL))}
+        schemas = {"test/1.0": schema(*(fields[0] if fields else FIELDS))}
         yield f"loaded-{name}", _valid(about, text, loaded=True) | {"schemas": schemas}
     refused = {name: (about, policy(head=head)) for name, (about, head) in _BAD_HEADS.items()}
     refused |= {name: (about, policy(audiences=text)) for name, (about, text) in _BAD_AUDIENCES.items()}

@@ -10,10 +10,11 @@ from schemas.vectors.policy_world import (
     DAY,
     HOUR,
     JP,
+    KE,
     NO,
     START,
+    TWO,
     Named,
-    audience,
     embargoed,
     given,
     hop,
@@ -27,8 +28,6 @@ from schemas.vectors.policy_world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KE = audience("ke")
-TWO = {"title": "t", "critical": None}
 BANDS = {"severity": 5, "band": "HIGH"}
 GIVE = rule("give", disclose='["title"]')
 

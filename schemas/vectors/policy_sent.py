@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.vectors.policy_world import (
+    ALL,
+    BOTH,
     DAY,
     HEAD,
+    KE,
     NEVER,
     NO,
+    PUBLIC,
+    RELAY,
     START,
+    TO_KE,
+    TWO,
     UNREADABLE,
+    WEEK,
     WITHHELD,
     Named,
     audience,
@@ -29,15 +37,7 @@ from schemas.vectors.policy_world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KE = audience("ke")
-PUBLIC = audience("public", "PUBLIC")
-TWO = {"title": "t", "critical": None}
-ALL = rule("all", to='["*"]', disclose='["*"]')
-BOTH = given(["title", "critical"])
-RELAY: dict[str, Any] = {"node": "jp", "audience": "ke", "chain": [hop()]}
-TO_KE = policy(ALL, audiences=KE)
 RETRACTION = {"stage": "RETRACTION"}
-WEEK = START + 7 * DAY
 
 
 def sent() -> Iterator[Named]:

@@ -6,13 +6,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from schemas.vectors.policy_world import (
+    ALL,
+    BOTH,
     DAY,
     HEAD,
     HOUR,
     JP,
+    KE,
     NO,
+    PUBLIC,
+    RELAY,
     SINGLE,
     START,
+    TO_KE,
+    TWO,
     UNREADABLE,
     Named,
     audience,
@@ -28,14 +35,6 @@ from schemas.vectors.policy_world import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KE = audience("ke")
-PUBLIC = audience("public", "PUBLIC")
-TWO = {"title": "t", "critical": None}
-ALL = rule("all", to='["*"]', disclose='["*"]')
-BOTH = given(["title", "critical"])
-RELAY: dict[str, Any] = {"node": "jp", "audience": "ke", "chain": [hop()]}
-TO_KE = policy(ALL, audiences=KE)
 
 
 def stopped() -> Iterator[Named]:

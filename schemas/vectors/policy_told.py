@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.vectors.policy_world import (
+    ALL,
     COARSER,
     DAY,
     HOUR,
     JP,
+    KE,
     KINDS,
     NEVER,
     NO,
+    PUBLIC,
+    RELAY,
     SINGLE,
     START,
+    TWO,
+    WEEK,
     Named,
     audience,
     embargoed,
@@ -32,14 +38,6 @@ from schemas.vectors.policy_world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KE = audience("ke")
-PUBLIC = audience("public", "PUBLIC")
-TWO = {"title": "t", "critical": None}
-ALL = rule("all", to='["*"]', disclose='["*"]')
-BOTH = given(["title", "critical"])
-RELAY: dict[str, Any] = {"node": "jp", "audience": "ke", "chain": [hop()]}
-TO_KE = policy(ALL, audiences=KE)
-WEEK = START + 7 * DAY
 _BAND = {
     "type": {"type": "enum", "name": "Band", "symbols": ["NONE", "LOW", "MEDIUM", "HIGH"]},
     "class": "harm",

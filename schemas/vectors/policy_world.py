@@ -60,7 +60,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "levels": {"type": {"type": "array", "items": "int"}, "class": "technical"},
     "digest": {"type": {"type": "fixed", "name": "Digest", "size": 4}, "class": "technical"},
 }
-ALL = tuple(_FIELDS)
+FIELDS = tuple(_FIELDS)
 
 
 def schema(*names: str, more: dict[str, dict[str, Any]] | None = None) -> str:
@@ -118,7 +118,7 @@ def vector(
     made = {
         "about": about,
         "policy": text,
-        "schemas": changes.pop("schemas", None) or {"test/1.0": schema(*(slots or ALL))},
+        "schemas": changes.pop("schemas", None) or {"test/1.0": schema(*(slots or FIELDS))},
         "node": "gb",
         "audience": "jp",
         "parties": PARTIES,
@@ -175,3 +175,14 @@ def no(rule_id: str) -> tuple[str, int, str]:
 def embargoed(until: int, rule_id: str = "") -> tuple[str, int, str]:
     """Embargoed until a minute."""
     return ("EMBARGOED", until, rule_id)
+
+
+# What many vectors are about: gb gives everything to everybody it names, or jp relays it to ke.
+KE = audience("ke")
+PUBLIC = audience("public", "PUBLIC")
+TWO = {"title": "t", "critical": None}
+ALL = rule("all", to='["*"]', disclose='["*"]')
+TO_KE = policy(ALL, audiences=KE)
+BOTH = given(["title", "critical"])
+RELAY: dict[str, Any] = {"node": "jp", "audience": "ke", "chain": [hop()]}
+WEEK = START + 7 * DAY

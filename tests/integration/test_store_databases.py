@@ -20,7 +20,9 @@ from tests.integration.postgres import PASSWORD, Postgres, running_postgres, ski
 from tocsin.errors import AdapterError, ConfigError
 from tocsin.flow import rows
 from tocsin.flow.ports import Conflict
+from tocsin.flow.prune import MS_PER_DAY, Prune
 from tocsin.flow.rows import Due, Hold, Outlet, Row
+from tocsin.memory import MemoryStore
 from tocsin.store import statements, store
 from tocsin.store.store import SqlStore
 from tocsin.store.tables import METADATA, TABLES
@@ -63,6 +65,7 @@ async def dues(of: SqlStore) -> list[Due]:
 CHILD = """
 import asyncio, dataclasses, sys
 from tocsin.flow.ports import Conflict
+from tocsin.flow.prune import MS_PER_DAY, Prune
 from tocsin.flow.rows import Due, Outlet
 from tocsin.store.store import SqlStore
 
@@ -139,6 +142,21 @@ async def test_postgresql_makes_a_write_skew_a_conflict(postgres) -> None:
     outcomes = await asyncio.gather(take(0, one, two), take(1, two, one), return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
     await asyncio.gather(*(made.close() for made in stores))
+
+
+@pytest.mark.postgres
+async def test_the_twin_refuses_text_with_a_nul_as_postgresql_does(postgres) -> None:
+    real = SqlStore(postgres.new_database())
+    await real.migrate()
+    try:
+        for one in (real, MemoryStore()):
+            with pytest.raises(AdapterError) as caught:
+                async with one.begin() as tx:
+                    await tx.put([Due(b"l", "SECRET\0", 1, "NEW", 0)])
+            assert not isinstance(caught.value, Conflict)
+            assert "SECRET" not in str(caught.value)
+    finally:
+        await real.close()
 
 
 @pytest.mark.postgres
@@ -312,6 +330,8 @@ def test_a_table_has_the_columns_of_its_row_in_their_order_with_type_key_and_com
         (rows.Outgoing, {"topic": "", "epoch": 1, "seq": 1}),
         (rows.Quarantined, {"state": "", "reason": ""}),
         (rows.Quarantined, {"topic": "", "state": ""}),
+        (rows.Quarantined, {"state": ["", "x"], "at_ms": 1}),
+        (rows.Resend, {"topic": ""}),
         (rows.Submission, {"state": ""}),
         (rows.Submission, {"report": b""}),
         (rows.Hold, {"state": "", "due_ms": 1}),
@@ -330,3 +350,25 @@ async def test_what_the_flow_asks_for_is_found_by_an_index(tmp_path, kind, where
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     engine.dispose()
     assert plan[0].startswith("SEARCH"), plan
+
+
+async def test_prune_takes_from_a_database_what_it_takes_from_the_twin(migrated) -> None:
+    kept: list[list[Row]] = []
+    outbox = [rows.Outgoing("t", i, 1, i, False, b"", b"v", b"", i) for i in range(1, 100)]
+    rest = [
+        *(rows.Quarantined("t", i, "jp", "SHAPE", b"", b"v" * (i % 2), "[]", b"", 1, state, 150)
+          for i, state in enumerate(["HELD", "HELD", "REPLAY", "REPLAYED", "DROPPED"])),
+        *(rows.NoteRow("t", i, 0, "GAP", "", i) for i in range(200)),
+        rows.Outlet("t", "jp", 1, 99, b"", 99, 80, 99, 0, "me", 9),
+    ]  # fmt: skip
+    for one in (migrated, MemoryStore()):
+        async with one.begin() as tx:
+            await tx.add([*outbox, *rest])
+        prune = Prune(one, lambda: MS_PER_DAY + 175, 1)
+        while await prune.run():
+            pass
+        async with one.begin() as tx:
+            kinds = (rows.Outgoing, rows.Quarantined, rows.NoteRow)
+            kept.append([row for kind in kinds for row in await tx.find(kind, {})])
+    assert kept[0] == kept[1]
+    assert [len([r for r in kept[0] if isinstance(r, k)]) for k in kinds] == [20, 2, 24]

@@ -13,13 +13,14 @@ from tocsin.flow.issue import Wanted
 from tocsin.flow.ports import Outbound
 from tocsin.light.topic import Carriage
 from tocsin.memory import MemoryReader, MemoryWriter
-from tocsin.wire.envelope import Draft, frame_envelope, parse_envelope, sign_draft, with_hop
+from tocsin.wire.envelope import Draft, frame_envelope, parse_envelope, sign_draft, with_hop, withhold
 from tocsin.wire.header import Tlp, encode_header, parse_header
-from tocsin.wire.hop import HOP_TYPE, Hop, encode_body, parse_body
+from tocsin.wire.hop import HOP_TYPE, Code, Hop, WhyNot, encode_body, parse_body
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.statement import StreamHead, encode_statement, frame_statement, is_statement, verify_statement
 
 OUT = topics.stream("gb", "jp")
+LIES = {"severity": 4, "severity_band": "NONE"}
 REPORT = {"title": "Agent deleted a production database", "severity": 2, "severity_assessed_by": "frontier"}
 
 
@@ -108,6 +109,23 @@ def exercise_of(framed):
     body = parse_body(old.hops[0].body, old.n)
     body = dataclasses.replace(body, prev=draft.leaf, mask_out=envelope.mask, reasons=(), limits=())
     return frame_envelope(with_hop(envelope, signed_hop(body, old.n)))
+
+
+def copies_that_disagree(framed):
+    """Two copies of one report, severe by the one and harmless by the other, as gb would sign and release them."""
+    old = parse_envelope(framed)
+    header = dataclasses.replace(parse_header(old.header), incident=b"\6" * 16)
+    lied = {SCHEMA.index(name): SCHEMA.encode_slot(SCHEMA.index(name), value) for name, value in LIES.items()}
+    values = tuple(lied.get(i, b"\0") for i in range(old.n))
+    draft = Draft(encode_header(header), values, tuple(bytes([i]) * 16 for i in range(old.n)))
+    envelope = sign_draft(draft, sign("gb", KeyUse.EVENT, draft.entry))
+    body = parse_body(old.hops[0].body, old.n)
+    for later, (name, _) in enumerate(LIES.items()):
+        mask = 1 << SCHEMA.index(name) | 1 << SCHEMA.index("title")
+        reasons = (WhyNot(envelope.mask & ~mask, Code.WITHHELD, 0, ""),)
+        minute = body.minute + later
+        hop = dataclasses.replace(body, prev=draft.leaf, mask_out=mask, reasons=reasons, limits=(), minute=minute)
+        yield frame_envelope(with_hop(withhold(envelope, mask), signed_hop(hop, old.n)))
 
 
 def signed_hop(body, n):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from tests.unit.cli_desk import Folder, copied, found
 
 from tocsin.cli import output
 from tocsin.cli.main import app
+from tocsin.cli.run import tell_what_waits
+from tocsin.config import example, load
 from tocsin.flow import topics
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Outlet, Quarantined, Resend
+from tocsin.logs import Log
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,25 @@ def test_without_a_configuration_the_remedy_is_init(tmp_path):
     assert said.code == 1
     assert "tocsin init" in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", None),
+        ("# a comment\n", None),
+        ('[[lab]]\nid = "a"\n[[peer]]\nid = "jp"\nbootstrap = "127.0.0.1:1"\n', "[[peer]], [[lab]]"),
+        ("[limits]\nbatch = 3\n", "[limits]"),
+        ("[limits]\nbatch = 0\n", "problem"),
+    ],
+)
+def test_after_a_reload_the_log_names_the_tables_that_wait_for_a_restart(tmp_path, more, said):
+    file, lines = tmp_path / "tocsin.toml", io.StringIO()
+    file.write_text(example("gb", "GB").replace("[limits]\n", ""))
+    running = load(file)
+    file.write_text(file.read_text() + more)
+    tell_what_waits(running, file, Log(lines, strict=True))
+    assert said in lines.getvalue() if said else not lines.getvalue()
 
 
 def test_a_bug_ends_with_70_and_a_traceback_only_where_it_is_asked_for(gb, monkeypatch):

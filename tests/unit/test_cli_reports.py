@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.unit.cli_desk import POLICY, REPORT, copied, found
 
-from tocsin.flow.rows import Due, Hold, Submission, Withholding
+from tocsin.flow.rows import Due, Hold, Outgoing, Submission, Withholding
 from tocsin.wire.header import Tlp
 
 
@@ -57,6 +57,30 @@ def test_a_submission_is_seen_issued_and_no_longer_waits(gb, lab):
     [listed] = gb.json("list").lines
     assert (listed["leaf"], listed["origin"], listed["title"]) == (told["issued"], "gb", REPORT["title"])
     assert len(gb.json("list", "--origin", "frontier").lines) == 1
+
+
+def test_a_dismissed_submission_no_longer_waits_and_the_inbox_says_why_and_it_can_still_be_issued(gb, lab):
+    one, two = gb.submit(lab), gb.submit(lab, {"title": "a real one"})
+    by = ["--officer", "Ada", "--reason", "sent twice"]
+    assert gb.json("dismiss", one[:12], *by).line == {"leaf": one, "lab": "frontier", "state": "DISMISSED"}
+    assert [line["leaf"] for line in gb.json("inbox").lines] == [two]
+    assert {line["leaf"]: line["dismissed"] for line in gb.json("inbox", "--all").lines} == {
+        one: "Ada: sent twice",
+        two: "",
+    }
+    assert f"{one[:12]} was dismissed by Ada: sent twice" in gb.run("inbox", "--all").out
+    assert "dismissed already" in gb.run("dismiss", one, *by).err
+    gb.json("issue", one)
+    assert [(row.state, row.basis) for row in gb.rows(Submission) if row.leaf.hex() == one] == [("ISSUED", "")]
+    assert "issued already" in gb.run("dismiss", one, *by).err
+
+
+def test_submissions_are_dismissed_all_or_none_by_somebody_for_a_reason(gb, lab):
+    leaf = gb.submit(lab)
+    assert gb.run("dismiss", leaf, "ffff", "--officer", "Ada", "--reason", "x").code == 1
+    assert gb.run("dismiss", leaf, "--officer", "Ada", "--reason", " ").code == 1
+    assert gb.run("dismiss", leaf, "--officer", "Ada").code == 2
+    assert len(gb.json("inbox").lines) == 1
 
 
 def test_what_the_officer_says_goes_over_what_the_lab_said_and_its_ladder_follows(gb, lab, tmp_path):
@@ -209,6 +233,19 @@ def test_trace_checks_every_signature_and_ends_with_3_where_one_fails(gb, lab):
     assert said.code == 3
     assert "HOP_KEY_REVOKED" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_trace_tells_what_is_no_longer_kept_from_what_was_never_sealed(gb, lab):
+    leaf = issued(gb, lab)
+    gb.release()
+
+    async def prune(desk):
+        async with desk.store.begin() as tx:
+            await tx.drop(await tx.find(Outgoing, {}))
+
+    gb.do(prune)
+    assert "no longer kept" in gb.run("trace", leaf, "--audience", "public").err
+    assert "nothing of it was sealed" in gb.run("trace", leaf, "--audience", "nobody").err
 
 
 def test_trace_reads_a_file_and_says_what_is_wrong_with_it(gb, lab, tmp_path):

@@ -37,6 +37,7 @@ def test_the_least_configuration_has_every_default(tmp_path):
     assert config.store_url() == f"sqlite:///{tmp_path}/data/tocsin.db"
     assert (config.keys.relay, config.keys.event) == (tmp_path / "keys/relay.pem", None)
     assert (config.http.host, config.http.port) == ("127.0.0.1", 9464)
+    assert config.store.keep_days == 400
     assert (config.limits.batch, config.limits.chains_per_leaf, config.hold.due_ms) == (64, 16, 86_400_000)
     assert (config.peers, config.labs, config.readers, config.policies, config.issue_rules) == ((), (), (), (), ())
     assert (config.log.level, config.kafka.security, config.kafka.retention_days) == ("info", "plaintext", 30)
@@ -225,6 +226,8 @@ def test_the_security_of_a_cluster_is_complete_and_has_nothing_besides(tmp_path,
         ("[limits]\nbatch = 0", "greater than or equal to 1"),
         ('[store]\nurl = "mysql://x/y"', "neither SQLite nor PostgreSQL"),
         ('[store]\nurl = "sqlite://"', "names no file"),
+        ("[store]\nkeep_days = 89", "store.keep_days: 89 days are fewer than a topic may keep. Write 0 (for ever), or 90"),
+        ("[store]\nkeep_days = -1", "store.keep_days: -1 days"),
     ],
 )  # fmt: skip
 def test_what_breaks_a_rule_is_said(tmp_path, text, said):

@@ -6,14 +6,16 @@ import dataclasses
 
 import pytest
 from tests.crash.world import SCHEMA, SIGNER, World, sign, submission, wanted
+from tests.unit.clients import copies_that_disagree
 
 from tocsin.flow import topics
 from tocsin.flow.leases import claim_source
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
+from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
-from tocsin.flow.rows import NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
+from tocsin.flow.rows import Copy, NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
 from tocsin.flow.tell import sealed_statement
 from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
 from tocsin.wire.header import Tlp
@@ -136,6 +138,19 @@ async def test_an_info_topic_brings_no_reports():
     assert outcome.reason is Reason.STREAM_SOURCE
 
 
+async def test_rungs_of_two_copies_that_disagree_are_noted_and_both_copies_are_held():
+    world = World(nodes=("gb", "jp"))
+    gb, jp = world.nodes["gb"], world.nodes["jp"]
+    await issued(world)
+    copies = list(copies_that_disagree(envelopes(gb, FROM_GB.topic)[0].value))
+    for framed in copies:
+        gb.broker.append(Outbound(FROM_GB.topic, b"", framed, ()))
+    await world.settle()
+    leaf = parse_envelope(copies[0]).leaf
+    assert [note.subject for note in await rows(jp, NoteRow, note=Note.LADDER_MISMATCH)] == [leaf.hex()]
+    assert len(await rows(jp, Copy, leaf=leaf)) == 2
+
+
 async def test_of_descriptors_only_the_latest_is_kept():
     """A peer that describes itself every six hours for years leaves one row, in whatever order they arrive."""
     world = World(nodes=("gb", "jp"))
@@ -197,7 +212,7 @@ async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
 
 
 async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):
-    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, and the next one is tried."""
+    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, told, and the next one is tried."""
     world = World()
     gb = world.nodes["gb"]
     for title in ("one", "two"):
@@ -217,8 +232,13 @@ async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_do
         return await real(*arguments, **named)
 
     monkeypatch.setattr(gb.receive, "take_in", broken)
-    outcomes = await gb.quarantine.retry(INBOX, moved=False)
+    bugs = []
+    quarantine = Quarantine(
+        gb.setting, gb.store, gb.receive, world.clock, gb._refetch, lambda task, error: bugs.append((task, type(error)))
+    )
+    outcomes = await quarantine.retry(INBOX, moved=False)
     assert [o.what for o in outcomes] == [What.ACCEPTED]
+    assert bugs == [(INBOX.topic, KeyError)]
     assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [
         ("HELD", Reason.INTERNAL),
         ("REPLAYED", Reason.NOT_YET_VALID),

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
 from tocsin.logs import Log
 from tocsin.wire.reasons import Note, Reason
+from tocsin.wire.stream import StreamState
 
 LEAF = bytes(range(32))
 
@@ -84,7 +86,18 @@ def test_a_bug_says_its_kind_and_place_and_never_its_words(log, stream):
         log.bug("receive", error)
     (line,) = stream.read_lines()
     assert (line["task"], line["error"]) == ("receive", "ValueError")
-    assert line["at"].endswith("deep")
+    assert line["at"].partition(" < ")[0].endswith("deep")
+    assert "canary" not in stream.getvalue()
+
+
+def test_however_deep_in_a_library_a_bug_shows_its_place_is_our_innermost_frame(log, stream):
+    try:
+        StreamState.from_json('{"canary":', "jp", "gb")
+    except ValueError as error:
+        log.bug("receive", ExceptionGroup("canary", [error]))
+    (line,) = stream.read_lines()
+    assert line["error"] == "JSONDecodeError"
+    assert re.fullmatch(r"stream\.py:[0-9]+ from_json", line["at"])
     assert "canary" not in stream.getvalue()
 
 

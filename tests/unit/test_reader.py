@@ -9,6 +9,7 @@ import pytest
 from tests.crash.world import SCHEMA, START_MS, World, trust_document
 from tests.unit.clients import (
     OUT,
+    copies_that_disagree,
     copy,
     envelopes,
     exercise_of,
@@ -317,6 +318,20 @@ async def test_another_chain_of_a_report_is_shown_again_once(client, world, gb):
         shown = await read(subscriber)
     assert [seen.leaf for seen in shown] == [leaf, leaf]
     assert len({seen.chain for seen in shown}) == 2
+
+
+async def test_rungs_of_two_copies_that_disagree_are_noted_and_both_copies_are_shown(client, world, gb):
+    await publish(world, "a")
+    fine, coarse = copies_that_disagree(envelopes(gb.broker)[0].value)
+    for framed in (fine, coarse, coarse):
+        gb.broker.append(Outbound(OUT, b"", framed, ()))
+        async with client() as subscriber:  # each time anew: what was held before is in the file
+            await read(subscriber)
+    async with client() as subscriber:
+        assert subscriber.health().counts["seen"] == 3
+        assert [(one.note, one.subject) for one in await subscriber.notes()] == [
+            (Note.LADDER_MISMATCH, parse_envelope(fine).leaf.hex())
+        ]
 
 
 async def test_two_heads_for_one_seq_are_a_fork_and_both_are_kept(client, world, gb):

@@ -1,4 +1,4 @@
-"""`tocsin inbox`, `tocsin list`: what waits for an officer, and what is held."""
+"""`tocsin inbox`, `tocsin dismiss`, `tocsin list`: what waits for an officer, what will not be issued, what is held."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tocsin.cli.node import at_the_desk, in_one
-from tocsin.cli.output import Id, Moment, command, now_ms, rows
+from tocsin.cli.holds import Officer, Reason
+from tocsin.cli.node import at_the_desk, find_submission, in_one
+from tocsin.cli.output import Id, Moment, command, give, now_ms, rows, say
+from tocsin.flow import officer as acts
 from tocsin.flow.opened import Opened
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.report.texts import date_text
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
-Everything = Annotated[bool, typer.Option("--all", help="Also those that are issued already.")]
+Leaves = Annotated[list[str], typer.Argument(metavar="LEAF...", help="Submissions, by prefixes of their leaves.")]
+Everything = Annotated[bool, typer.Option("--all", help="Also those that are issued or dismissed.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")]
 Origin = Annotated[str | None, typer.Option("--origin", help="Only reports of that party.")]
 Own = Annotated[bool, typer.Option("--own", help="Only the reports that this node issued.")]
@@ -43,6 +46,7 @@ async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
                     "tlp": Tlp(reports[s.leaf,].tlp).name,
                     "severity": shown.get(s.leaf, {}).get("severity"),
                     "state": s.state,
+                    "dismissed": s.basis if s.state == "DISMISSED" else "",
                     "report": Id(s.report) if s.report else "",
                     "exercise": reports[s.leaf,].exercise,
                     "title": shown.get(s.leaf, {}).get("title"),
@@ -55,6 +59,23 @@ async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
     rows(
         found, empty="nothing waits to be issued", columns=[*columns[:-1], "state", "title"] if everything else columns
     )
+    for row in found:
+        if row["dismissed"]:
+            say(f"{row['leaf']} was dismissed by {row['dismissed']}")
+
+
+@command
+async def dismiss(leaves: Leaves, officer: Officer, reason: Reason) -> None:
+    """Take submissions that will not be issued out of the inbox; the lab is not told: no receipt says it."""
+    async with at_the_desk() as desk:
+
+        async def act(tx: Tx) -> list[Submission]:
+            meant = [await find_submission(tx, text) for text in leaves]
+            return [await acts.dismiss(tx, one, officer=officer, reason=reason) for one in meant]
+
+        dismissed = await in_one(desk.store, act)
+    for one in dismissed:
+        give({"leaf": Id(one.leaf), "lab": one.lab, "state": one.state})
 
 
 @command

@@ -80,7 +80,7 @@ def options(
 
 
 def run() -> None:
-    """Run the node until SIGTERM or Ctrl-C; SIGHUP reads trust, schemas and policies again."""
+    """Run the node until SIGTERM or Ctrl-C; SIGHUP reads trust, schemas and policies again, not the configuration."""
     with needing("node"):
         from tocsin.cli.run import run_node  # noqa: PLC0415 - every other command starts without database and web server
     run_node()
@@ -142,6 +142,7 @@ app.add_typer(kafka_topics, name="topics", rich_help_panel="Set up")
 app.command("run", rich_help_panel="Set up")(run)
 app.command("inbox", rich_help_panel="Reports")(inbox.inbox)
 app.command("issue", rich_help_panel="Reports")(issue.issue)
+app.command("dismiss", rich_help_panel="Reports")(inbox.dismiss)
 app.command("list", rich_help_panel="Reports")(inbox.list_reports)
 app.command("show", rich_help_panel="Reports")(show.show)
 app.command("trace", rich_help_panel="Reports")(trace.trace)

@@ -43,7 +43,7 @@ ReaderId = Annotated[str, typer.Argument(metavar="ID", help="A party id, or any 
 Audience = Annotated[str | None, typer.Option("--audience", help="Whose stream it reads. Default: its id.")]
 OfParty = Annotated[Path | None, typer.Option("--record", help="Its party record, where it is a party.", exists=True)]
 
-_RESTART = "A running node takes [[peer]] and [[lab]] at its next start, the trust view at SIGHUP."
+_RESTART = "A running node takes the trust view at SIGHUP (reload); [[peer]] and [[lab]] wait for a restart."
 
 
 @command

@@ -14,7 +14,7 @@ from tocsin.cli.times import minute_text
 from tocsin.cli.trust import known_trust
 from tocsin.errors import InputError
 from tocsin.flow import topics
-from tocsin.flow.rows import Copy, Outgoing
+from tocsin.flow.rows import Copy, Decided, Outgoing
 from tocsin.packaged import published_schemas
 from tocsin.report.texts import date_text
 from tocsin.signer import fingerprint
@@ -67,6 +67,9 @@ async def _framed(desk: Desk, tx: Tx, text: str, audience: str | None) -> list[b
         return [c.framed for c in await tx.find(Copy, {"leaf": report.leaf}, order=("accepted_ms", "chain"))]
     topic = topics.stream(desk.setting.node, audience)
     sealed = await tx.find(Outgoing, {"topic": topic, "leaf": report.leaf}, order=("row",))
+    if not sealed and await tx.count(Decided, {"audience": audience, "leaf": report.leaf}):
+        thing = f"what was sealed for {audience!r} is no longer kept"
+        raise InputError(thing, place=report.leaf.hex()[:SHORT], remedy="[store] keep_days says how long it is")
     if not sealed:
         remedy = "`tocsin policy explain` says why"
         raise InputError(f"nothing of it was sealed for {audience!r}", place=report.leaf.hex()[:SHORT], remedy=remedy)

@@ -8,7 +8,7 @@ refers to. Relative paths are relative to the folder of the configuration file. 
 from tocsin.config.example import example
 from tocsin.config.problems import BadConfigError
 from tocsin.config.tables import Cluster, IssueRule, Lab, Limits, Peer, Reader, Secret
-from tocsin.config.tree import Config, check_files, load
+from tocsin.config.tree import Config, check_files, differing, load
 
 __all__ = [
     "BadConfigError",
@@ -21,6 +21,7 @@ __all__ = [
     "Reader",
     "Secret",
     "check_files",
+    "differing",
     "example",
     "load",
 ]

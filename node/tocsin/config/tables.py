@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.config.problems import Wrong
 from tocsin.config.values import (
     LARGEST_ENVELOPE,
+    LONGEST_RETENTION,
     Address,
     Addresses,
     Audience,
@@ -26,6 +27,15 @@ from tocsin.config.values import (
 from tocsin.errors import AdapterError
 from tocsin.private_file import read_private
 from tocsin.wire.header import Tlp
+
+
+def _keep(days: int) -> int:
+    """What a topic shows must be here too, or it could not be sent again."""
+    if days != 0 and days < LONGEST_RETENTION:
+        raise Wrong(
+            f"{days} days are fewer than a topic may keep", f"Write 0 (for ever), or {LONGEST_RETENTION} or more"
+        )
+    return days
 
 
 def _default_id(fields: dict[str, Any]) -> str:
@@ -93,6 +103,8 @@ class Store(Table):
     """postgresql://USER@HOST:PORT/NAME, or sqlite:///FILE. Default: SQLite, tocsin.db in the folder node.data."""
     password: Secret | None = Field(default=None, examples=['{ file = "secrets/postgresql" }'])
     """PostgreSQL's password, by reference. Default: none."""
+    keep_days: Annotated[int, Field(strict=True), AfterValidator(_keep)] = 400
+    """Days that sent records can be sent again, and settled rejects and notes looked at; 0 is for ever. Default: 400."""
 
 
 class Keys(Table):
@@ -173,7 +185,7 @@ class Cluster(Table):
 class Kafka(Cluster):
     """The node's own Kafka cluster."""
 
-    retention_days: Annotated[int, Field(strict=True, ge=1, le=90)] = 30
+    retention_days: Annotated[int, Field(strict=True, ge=1, le=LONGEST_RETENTION)] = 30
     """Days that the node's topics keep a record; at most 30 where streams carry personal data. Default: 30."""
     principal: str | None = Field(default=None, examples=['"gb"'])
     """This node's own name at its cluster, without User:. Default: node.id."""

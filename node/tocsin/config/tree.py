@@ -71,6 +71,16 @@ def load(path: Path) -> Config:
     return validated(Config, path)
 
 
+def differing(one: Config, other: Config) -> list[str]:
+    """The tables in which two configurations differ, as they are written: [store], [[peer]]."""
+    found = []
+    for name, field in Config.model_fields.items():
+        mine, key = getattr(one, name), field.alias or name
+        if mine != getattr(other, name):
+            found.append(f"[[{key}]]" if isinstance(mine, tuple) else f"[{key}]")
+    return found
+
+
 def check_files(config: Config) -> None:
     """Look at every file and secret that the configuration refers to; `BadConfigError` with all that is wrong."""
     found: list[ConfigError] = []

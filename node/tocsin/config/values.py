@@ -16,6 +16,8 @@ from tocsin.wire.keys import is_party_id
 
 LARGEST_ENVELOPE = 262_144
 """Bytes (protocol section 2): a quota below it would stop a source for ever."""
+LONGEST_RETENTION = 90
+"""Days that a topic may keep a record (design 2)."""
 
 _DURATION = re.compile(r"P(0|[1-9][0-9]{0,3})D|PT(0|[1-9][0-9]{0,3})H")
 _HOUR_MS = 3_600_000

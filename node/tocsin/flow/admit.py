@@ -7,14 +7,13 @@ order, and writes everything at the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Tx
 from tocsin.flow.rows import Copy, Decided, Due, Report, Row
 from tocsin.flow.setting import Setting
+from tocsin.flow.union import rungs_disagree
 from tocsin.report.lifecycle import can_follow
-from tocsin.wire.avro import Malformed
 from tocsin.wire.envelope import parse_envelope
 from tocsin.wire.header import Header, Stage
 from tocsin.wire.reasons import Note
@@ -100,14 +99,8 @@ class Admission:
 
     def _union_notes(self, verified: Verified, held: Sequence[Copy]) -> Iterable[Note]:
         """LADDER_MISMATCH: rungs that arrive in different copies are compared in the union (protocol section 7)."""
-        judged = verified.judged
-        union = dict(judged.values)
-        for copy in held:
-            for slot, value in parse_envelope(copy.framed).disclosed.items():
-                if slot not in union and slot not in judged.unreadable and slot < len(judged.schema.fields):
-                    with suppress(Malformed):
-                        union[slot] = judged.schema.decode_slot(slot, value)
-        if held and any(judged.schema.disagreements(union)):
+        slots = {slot: value for copy in held for slot, value in parse_envelope(copy.framed).disclosed.items()}
+        if held and rungs_disagree(verified.judged, slots):
             yield Note.LADDER_MISMATCH
 
     async def close(self, tx: Tx) -> None:

@@ -1,7 +1,8 @@
 """What an officer may do, as rows that the running node picks up: each within the caller's transaction.
 
-An officer gives an answer to a hold, takes more away than the policy does, has a rejected record tried again or lets go
-of it, and has a reader's range sent again. Nothing here releases anything: that is decided as ever (design 3).
+An officer gives an answer to a hold, takes more away than the policy does, dismisses a submission, has a rejected
+record tried again or lets go of it, and has a reader's range sent again. Nothing here releases anything: that is
+decided as ever (design 3).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tocsin.errors import InputError
 from tocsin.flow import topics
 from tocsin.flow.admit import owe
 from tocsin.flow.ports import Tx
-from tocsin.flow.rows import Copy, Hold, Outgoing, Outlet, Quarantined, Report, Resend, Withholding
+from tocsin.flow.rows import Copy, Hold, Outgoing, Outlet, Quarantined, Report, Resend, Submission, Withholding
 from tocsin.report.schema import Schema
 from tocsin.wire.envelope import parse_envelope
 from tocsin.wire.slots import mask_bits, mask_bytes
@@ -90,6 +91,23 @@ async def _slots_of(tx: Tx, report: Report) -> int:
     return parse_envelope(copies[0].framed).n
 
 
+async def dismiss(tx: Tx, submission: Submission, *, officer: str, reason: str) -> Submission:
+    """Take a submission that will not be issued out of the inbox; whoever thinks better of it issues it after all.
+
+    The lab is told nothing: its receipt says ACCEPTED, which stays true, and no other decision of a receipt fits.
+    """
+    _require_person(officer, reason)
+    place = submission.leaf.hex()[:12]
+    if submission.state == "ISSUED":
+        remedy = "`tocsin issue --follows ID --stage RETRACTION` retracts what it became"
+        raise InputError("the submission is issued already", place=place, remedy=remedy)
+    if submission.state == "DISMISSED":
+        raise InputError("the submission is dismissed already", place=place)
+    dismissed = dataclasses.replace(submission, state="DISMISSED", basis=f"{officer.strip()}: {reason.strip()}")
+    await tx.put([dismissed])
+    return dismissed
+
+
 async def replay(tx: Tx, row: Quarantined) -> Quarantined:
     """Have the node try a rejected record again, by the trust and the schemas of then."""
     if row.state not in {"HELD", "REPLAY"}:
@@ -118,7 +136,8 @@ async def resend(tx: Tx, node: str, audience: str, first: int, last: int, now_ms
         remedy = f"Its present epoch has 1 to {outlet.seq}" if outlet.seq else "Its present epoch has no record yet"
         raise InputError(f"{first} to {last} is no range of the stream", place=topic, remedy=remedy)
     if not await tx.find(Outgoing, {"topic": topic, "epoch": outlet.epoch, "seq": first, "statement": False}, limit=1):
-        raise InputError(f"the store does not hold {first} any more", place=topic)
+        remedy = "[store] keep_days says how long it does"
+        raise InputError(f"the store does not hold {first} any more", place=topic, remedy=remedy)
     order = Resend(topic, first, last, now_ms)
     await tx.put([order])
     return order

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tocsin.wire.reasons import Note, Reason
+
+Bug = Callable[[str, BaseException], None]
+"""Is told of a bug of ours that was survived, with the task that met it: to log its kind and place, never its words."""
+
+
+def untold(task: str, error: BaseException) -> None:
+    """A `Bug` for whoever has no log."""
+    del task, error
 
 
 class What(StrEnum):

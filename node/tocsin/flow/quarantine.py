@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tocsin.errors import AdapterError
-from tocsin.flow.outcome import Outcome, What
+from tocsin.flow.outcome import Bug, Outcome, What, untold
 from tocsin.flow.ports import Between, Clock, Record, Store, Tx
 from tocsin.flow.receive import Inlet, Receive, Verdict
 from tocsin.flow.rows import Quarantined
@@ -28,7 +28,13 @@ class Quarantine:
     """Tries again what may have become acceptable, and what an officer asks for, in stream order."""
 
     def __init__(
-        self, setting: Callable[[], Setting], store: Store, receive: Receive, clock: Clock, refetch: Refetch
+        self,
+        setting: Callable[[], Setting],
+        store: Store,
+        receive: Receive,
+        clock: Clock,
+        refetch: Refetch,
+        bug: Bug = untold,
     ) -> None:
         """`refetch` reads a record again from its topic, for rows whose bytes are not kept; None where it is gone."""
         self._setting = setting
@@ -36,6 +42,7 @@ class Quarantine:
         self._receive = receive
         self._clock = clock
         self._refetch = refetch
+        self._bug = bug
 
     async def retry(self, inlet: Inlet, *, moved: bool) -> list[Outcome]:
         """One round over one source; returns what was accepted.
@@ -82,7 +89,8 @@ class Quarantine:
             return await self._take(setting, inlet, row, record, verdict, now_ms)
         except AdapterError:
             raise
-        except Exception:  # noqa: BLE001 - a bug of ours on one record stops no other, nor the node at every start
+        except Exception as error:  # noqa: BLE001 - our bug on one record stops no other, nor the node at every start
+            self._bug(inlet.topic, error)
             return await self._rest(row, Reason.INTERNAL.value)
 
     async def _take(

@@ -172,15 +172,20 @@ class Recover:
         clear: Callable[[], None],
         known: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Give `take` the tail of one of our topics, as much of it as leads back to what is `known`, or all of it."""
+        """Give `take` the tail of one of our topics, as much of it as leads back to what is `known`, or all of it.
+
+        A wider look reads the narrower one's records again: at most a third more in all. Keeping them instead, until
+        the older ones are before them, would be a whole topic in memory.
+        """
         reader, window = self._reader(topic), FIRST_LOOK
         try:
+            await reader.open(None)
+            first = await reader.position()
             while True:
                 clear()
-                await reader.open(None)
-                first, end = await reader.position(), await reader.end()
+                end = await reader.end()
                 start = max(first, end - window)
-                if start > first:
+                if start != await reader.position():
                     await reader.open(start)
                 while await reader.position() < end:
                     for record in await reader.fetch(500, FETCH_S):
@@ -295,11 +300,12 @@ class Recover:
         return dataclasses.replace(row, record_key=header.incident.hex().encode(), leaf=leaf)
 
     async def _send_again(self, tx: Tx, outlet: Outlet, shown: _Shown) -> Recovered:
-        """Is the last acknowledged row still in the topic? If not, everything that is sealed goes out again."""
+        """Is the last acknowledged row still in the topic? If not, every sealed row that is held goes out again."""
         last = (await tx.get(Outgoing, [(outlet.topic, outlet.acked)])).get((outlet.topic, outlet.acked))
         if last is None or last.value in shown.values:
             return Recovered.EQUAL
-        mended = dataclasses.replace(outlet, acked=0)
+        [oldest] = await tx.find(Outgoing, {"topic": outlet.topic}, order=("row",), limit=1)
+        mended = dataclasses.replace(outlet, acked=oldest.row - 1)
         await tx.swap(mended, expect={"rows": outlet.rows, "holder": outlet.holder})
         return Recovered.BEHIND
 

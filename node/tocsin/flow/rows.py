@@ -119,7 +119,7 @@ class Submission(Row):
     """A lab's report in the inbox: `state` is NEW, ISSUED or DISMISSED; `report` the national leaf, or empty.
 
     `told` is true once the receipt that says ISSUED is sealed; `basis` the legal basis for issuing wider than the
-    lab's TLP, which that receipt says.
+    lab's TLP, which that receipt says; of a DISMISSED one by whom and why, which no receipt says.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("leaf",)

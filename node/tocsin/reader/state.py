@@ -1,4 +1,8 @@
-"""What a reader remembers in its file: the place, the stream, what it holds, what it noted, what it refused."""
+"""What a reader remembers in its file: the place, the stream, what it holds, what it noted, what it refused.
+
+Of a report's content only the rungs of ladders are kept, to be compared with those of later copies, and the bytes of
+what was refused.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tocsin.flow.ports import Record
@@ -26,6 +31,7 @@ TABLES = (
         leaf BLOB NOT NULL, chain BLOB NOT NULL, origin TEXT NOT NULL, incident BLOB NOT NULL,
         revision INTEGER NOT NULL, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (leaf, chain))""",
     "CREATE INDEX IF NOT EXISTS held_incident ON held (origin, incident)",
+    "CREATE TABLE IF NOT EXISTS rung (leaf BLOB NOT NULL, slot INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (leaf, slot))",
     """CREATE TABLE IF NOT EXISTS head (
         epoch INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL, order_shown INTEGER NOT NULL,
         time_ms INTEGER NOT NULL, framed BLOB NOT NULL, PRIMARY KEY (epoch, seq, head))""",
@@ -95,6 +101,18 @@ def hold(db: sqlite3.Connection, leaf: bytes, chain: bytes, header: Header, now_
     """From now on this copy is a repeat."""
     row = (leaf, chain, header.origin, header.incident, header.revision, header.stage.value, now_ms)
     db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def rungs(db: sqlite3.Connection, leaf: bytes) -> dict[int, bytes]:
+    """The encoded rungs, by slot, of every copy of that leaf that is held."""
+    return dict(db.execute("SELECT slot, value FROM rung WHERE leaf = ?", (leaf,)))
+
+
+def keep_rungs(db: sqlite3.Connection, leaf: bytes, found: Mapping[int, bytes]) -> None:
+    """Keep the rungs of a copy; a slot has one value in all copies of a leaf."""
+    db.executemany(
+        "INSERT OR IGNORE INTO rung VALUES (?, ?, ?)", [(leaf, slot, value) for slot, value in found.items()]
+    )
 
 
 def revisions(db: sqlite3.Connection, header: Header) -> dict[bytes, tuple[int, str]]:

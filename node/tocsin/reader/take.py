@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 from tocsin.flow.ports import Record
+from tocsin.flow.union import rungs_disagree
 from tocsin.reader import state
 from tocsin.reader.seen import Seen, seen_of
 from tocsin.report.lifecycle import can_follow
@@ -33,6 +34,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class _Judged:
+    """A verified copy: what is shown of it, its encoded rungs, and whether they disagree with those of held copies."""
+
+    seen: Seen
+    rungs: dict[int, bytes]
+    mismatch: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """The reader's side of the stream of `releaser` for `audience`. `drills` says which of the two kinds is shown."""
 
@@ -51,25 +61,28 @@ class Intake:
         hint = decode_hint(dict(record.headers).get("tocsin-seq"))
         place.stream, notes = take_record(place.stream, record.value, hint)
         # 3. Steps 1 to 7 of protocol section 6.
-        seen = self._judge(db, record.value, trust, now_ms)
-        if isinstance(seen, Rejected):
-            return self._refuse(db, place, record, seen, notes, now_ms)
-        return self._admit(db, place, seen, notes, now_ms)
+        judged = self._judge(db, record.value, trust, now_ms)
+        if isinstance(judged, Rejected):
+            return self._refuse(db, place, record, judged, notes, now_ms)
+        return self._admit(db, place, judged, notes, now_ms)
 
     def again(self, db: sqlite3.Connection, place: state.Place, row: int, trust: TrustView, now_ms: int) -> Taken:
         """One record out of quarantine; the stream noted it when it arrived."""
-        seen = self._judge(db, state.resting(db, row), trust, now_ms)
-        if isinstance(seen, Rejected):
-            state.still_refused(db, row, seen)
+        judged = self._judge(db, state.resting(db, row), trust, now_ms)
+        if isinstance(judged, Rejected):
+            state.still_refused(db, row, judged)
             return Taken("")
         state.release_from_quarantine(db, row)
-        return self._admit(db, place, seen, [], now_ms)
+        return self._admit(db, place, judged, [], now_ms)
 
-    def _judge(self, db: sqlite3.Connection, framed: bytes, trust: TrustView, now_ms: int) -> Seen | Rejected:
+    def _judge(self, db: sqlite3.Connection, framed: bytes, trust: TrustView, now_ms: int) -> _Judged | Rejected:
         came_by = (self.releaser, self.audience)
         try:
             verdict = verify(framed, trust, self.schemas, now_ms, came_by, lambda leaf: state.holds_leaf(db, leaf))
-            return seen_of(verdict) if isinstance(verdict, Verified) else verdict
+            if isinstance(verdict, Rejected):
+                return verdict
+            mismatch = rungs_disagree(verdict.judged, state.rungs(db, verdict.leaf))
+            return _Judged(seen_of(verdict), _rungs(verdict), mismatch)
         except sqlite3.Error:
             raise
         except Exception:  # noqa: BLE001 - whatever our bug is, the stream goes on
@@ -106,12 +119,17 @@ class Intake:
         state.note(db, notes, subject, now_ms)
         return Taken(subject, rejected=verdict, notes=tuple(notes))
 
-    def _admit(self, db: sqlite3.Connection, place: state.Place, seen: Seen, notes: list[Note], now_ms: int) -> Taken:
+    def _admit(
+        self, db: sqlite3.Connection, place: state.Place, judged: _Judged, notes: list[Note], now_ms: int
+    ) -> Taken:
+        seen = judged.seen
         leaf, header = seen.leaf, seen.header
         repeat = state.holds(db, leaf, seen.chain)
         if not repeat:
-            notes = [*_incident_notes(db, leaf, header), *notes]
+            union = [Note.LADDER_MISMATCH] if judged.mismatch else []
+            notes = [*union, *_incident_notes(db, leaf, header), *notes]
             state.hold(db, leaf, seen.chain, header, now_ms)
+            state.keep_rungs(db, leaf, judged.rungs)
         state.note(db, notes, leaf.hex(), now_ms)
         if repeat:
             place.counts["repeat"] += 1
@@ -121,6 +139,14 @@ class Intake:
             place.counts["seen"] += 1
             return Taken(leaf.hex(), replace(seen, notes=tuple(notes)), notes=tuple(notes))
         return Taken(leaf.hex(), notes=tuple(notes))
+
+
+def _rungs(verified: Verified) -> dict[int, bytes]:
+    """The disclosed slots that stand on a ladder."""
+    schema = verified.judged.schema
+    known = range(len(schema.fields))
+    disclosed = verified.envelope.disclosed.items()
+    return {i: value for i, value in disclosed if i in known and (schema.coarser(i) or schema.finer(i))}
 
 
 def _incident_notes(db: sqlite3.Connection, leaf: bytes, header: Header) -> list[Note]:
