@@ -18,6 +18,7 @@ from tocsin.flow.loops import BackOff, Loops, Parts, State
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Remembered
 from tocsin.flow.ports import Record, Writer
+from tocsin.flow.prune import Prune
 from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import Inlet, InletKind, Receive
 from tocsin.flow.recover import Recover
@@ -70,7 +71,7 @@ class App:
         own = self._own = reach(self.config.kafka, self.config.node.id)
         opened, remembered = Opened(), Remembered()
         setting, clock = self.current, now_ms
-        receive = Receive(setting, self.store, signer, clock, self.me, opened)
+        receive = Receive(setting, self.store, signer, clock, self.me, opened, watch.bug)
 
         async def writer() -> Writer:
             return TopicWriter(own)
@@ -82,13 +83,13 @@ class App:
             me=self.me,
             setting=setting,
             receive=receive,
-            release=Release(setting, self.store, signer, clock, self.me, opened, remembered),
+            release=Release(setting, self.store, signer, clock, self.me, opened, remembered, watch.bug),
             send=Send(self.store, writer, clock, self.me),
             tell=self.tell,
             recover=Recover(
                 setting, self.store, signer, clock, self.me, remembered, lambda topic: TopicReader(own, topic)
             ),
-            quarantine=Quarantine(setting, self.store, receive, clock, self._refetch),
+            quarantine=Quarantine(setting, self.store, receive, clock, self._refetch, watch.bug),
             watch=watch,
             connections=lambda: self.store.connections,
         )
@@ -184,6 +185,7 @@ class App:
                 "send": loops.sending(),
                 "tell": loops.telling(),
                 "quarantine": loops.retrying(self._readers),
+                "prune": loops.pruning(Prune(self.store, now_ms, self.config.store.keep_days)),
                 "speak": self._speaking(),
                 "survey": self._surveying(),
                 "topics": self._watching_rights(),

@@ -21,6 +21,7 @@ from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
 from tocsin.flow.parts import Parts, State, Watch
 from tocsin.flow.ports import Conflict, Reader
+from tocsin.flow.prune import Prune
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.release import Done
 from tocsin.flow.rows import Marker, Outlet, Report
@@ -38,6 +39,8 @@ HEAD_S = 0.5
 """A head follows the last envelope within a second (protocol section 4)."""
 ASK_S = 10.0
 """How often the broker's clock is asked while it stops the node."""
+PRUNE_S, PRUNE_AGAIN_S = 3600.0, 1.0
+"""How often the store is looked through for what was kept long enough; and how soon again, while anything goes."""
 OWED_AT_ONCE = 256
 """Reports that are owed anew in one transaction, so that a change of policy holds up nothing else."""
 
@@ -271,6 +274,12 @@ class Loops:
                 if heads or receipts:
                     self._sealed.set()
             await asyncio.sleep(HEAD_S)
+
+    async def pruning(self, prune: Prune) -> None:
+        """Let go of what was kept long enough."""
+        while True:
+            gone = await self._guard("prune", prune.run)
+            await asyncio.sleep(PRUNE_AGAIN_S if gone else PRUNE_S)
 
     async def retrying(self, inlets: Iterable[Inlet], every_s: float = 5.0) -> None:
         """Try again what rests in quarantine, each source by itself: a flood from one holds up no other."""

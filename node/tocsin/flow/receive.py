@@ -19,7 +19,7 @@ from tocsin.flow import topics
 from tocsin.flow.admit import Admission
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import StoreBehind
-from tocsin.flow.outcome import Outcome, What
+from tocsin.flow.outcome import Bug, Outcome, What, untold
 from tocsin.flow.ports import Clock, Conflict, LeaseLost, Record, Signer, Store, Tx
 from tocsin.flow.rows import NoteRow, Quarantined, Report, Row, ShownHead, Source, Spoken, Submission
 from tocsin.flow.setting import Setting
@@ -69,6 +69,7 @@ class Receive:
         clock: Clock,
         me: str,
         opened: Opened,
+        bug: Bug = untold,
     ) -> None:
         """`me` names this process in leases; `setting` gives what holds at the moment of a batch."""
         self._setting = setting
@@ -77,6 +78,7 @@ class Receive:
         self._clock = clock
         self._me = me
         self._opened = opened
+        self._bug = bug
         self._left: dict[str, int] = {}
         self.weights: dict[str, int] = {}
         """Bytes of each source's stream state, which every batch reads and writes: a cost that a peer decides."""
@@ -97,9 +99,10 @@ class Receive:
             return await self._remember(setting, inlet, records, verdicts, now_ms)
         except AdapterError:
             raise
-        except Exception:  # noqa: BLE001 - receiving is total: whatever our bug is, the stream goes on
+        except Exception as error:  # noqa: BLE001 - receiving is total: whatever our bug is, the stream goes on
             # A bug of ours. Alone, the record that shows it goes to quarantine; among others, each is tried singly.
             if len(records) == 1:
+                self._bug(inlet.topic, error)
                 return await self._remember(setting, inlet, records, [Rejected(Reason.INTERNAL)], now_ms)
             return [outcome for record in records for outcome in await self.take(inlet, [record])]
 
@@ -107,7 +110,8 @@ class Receive:
         """The verdict on one record; INTERNAL where it shows a bug of ours. Never raises."""
         try:
             return self._judged(setting, inlet, record, now_ms)
-        except Exception:  # noqa: BLE001 - as in `take`
+        except Exception as error:  # noqa: BLE001 - as in `take`
+            self._bug(inlet.topic, error)
             return Rejected(Reason.INTERNAL)
 
     def _judged(self, setting: Setting, inlet: Inlet, record: Record, now_ms: int) -> Verdict:

@@ -16,6 +16,7 @@ from tocsin.flow.decide import Decision, Nothing, Question, decide
 from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Item, Outbox, Remembered
+from tocsin.flow.outcome import Bug, untold
 from tocsin.flow.ports import Between, Clock, Signer, Store
 from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Row
 from tocsin.flow.setting import MS_PER_MINUTE, Setting
@@ -55,6 +56,7 @@ class Release:
         me: str,
         opened: Opened,
         remembered: Remembered,
+        bug: Bug = untold,
     ) -> None:
         """`me` names this process in leases; `opened` and `remembered` are shared with receive, tell and recover."""
         self._setting = setting
@@ -64,6 +66,7 @@ class Release:
         self._me = me
         self._opened = opened
         self._remembered = remembered
+        self._bug = bug
 
     async def run(self) -> list[Done]:
         """Decide and seal one batch of what is due; empty where nothing is. `StoreBehind`: recover first."""
@@ -108,7 +111,8 @@ class Release:
             return await self._one(setting, facts, due, box, rows, now_ms)
         except AdapterError:
             raise
-        except Exception:  # noqa: BLE001 - one poisonous report may not stop every audience
+        except Exception as error:  # noqa: BLE001 - one poisonous report may not stop every audience
+            self._bug(f"release/{due.audience}", error)
             box.back(mark)
             del rows[written:]
             rows.append(dataclasses.replace(due, minute=now_ms // MS_PER_MINUTE + 1_440, cause=INTERNAL))
