@@ -127,7 +127,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _integer("received_ms", "When it was received, ms since 1970"),
         _bytes("report", "Leaf of the national report, or empty"),
         _flag("told", "The receipt that says ISSUED is sealed"),
-        _text("basis", "Legal basis for issuing wider than the source's TLP, or empty"),
+        _text("basis", "Legal basis for issuing wider than the source's TLP, or who dismissed it and why, or empty"),
         Index(None, "state", "received_ms"),
         Index(None, "report"),
         comment="The inbox of labs' reports",

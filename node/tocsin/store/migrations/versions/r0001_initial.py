@@ -531,7 +531,7 @@ def upgrade() -> None:
             "basis",
             sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
             nullable=False,
-            comment="Legal basis for issuing wider than the source's TLP, or empty",
+            comment="Legal basis for issuing wider than the source's TLP, or who dismissed it and why, or empty",
         ),
         sa.PrimaryKeyConstraint("leaf", name=op.f("pk_submission")),
         comment="The inbox of labs' reports",
