@@ -37,7 +37,7 @@ def reasons(q: Question, policy: Policy, prospect: Prospect, mask_out: int, minu
     explicable = withheld & q.readable & every(policy.schema)
     groups = {(Code.WITHHELD, 0, ""): withheld & ~explicable}
     standing = prospect.standing(minute)
-    coarsened = q.finer_than(mask_out) & ~mask_out
+    coarsened = q.schema.finer_than(mask_out) & ~mask_out
     for until, slots in since([prospect], explicable, minute):
         if minute < until < NEVER:
             named = [rule for rule in standing.true if _has_moment(q, rule, until)]
@@ -77,7 +77,7 @@ def without_rule_names(found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
 
 def without_minutes(q: Question, mask_out: int, found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
     """EMBARGOED becomes COARSENED or WITHHELD, without rule names."""
-    coarsened = q.finer_than(mask_out)
+    coarsened = q.schema.finer_than(mask_out)
     groups = {(Code.COARSENED, 0, ""): 0, (Code.WITHHELD, 0, ""): 0}
     for why in found:
         if why.code is not Code.WITHHELD:

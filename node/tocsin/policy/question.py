@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
-from tocsin.policy.fields import finer_rungs
 from tocsin.policy.rules import Effect, Policy, Rule
 from tocsin.report.schema import Schema
 from tocsin.wire.header import Stage, Tlp
@@ -110,20 +109,7 @@ class Question:
         slots = self.officer_withheld_elsewhere.get(audience, 0)
         if audience == self.audience:
             slots |= self.officer_withheld
-        return slots | self.finer_than(slots) if slots else 0
-
-    def finer_than(self, slots: int) -> int:
-        """The finer rungs of the slots, by the schema that the report is read by."""
-        finer = 0
-        for rung, below in self._finer.items():
-            if slots >> rung & 1:
-                finer |= below
-        return finer
-
-    @cached_property
-    def _finer(self) -> Mapping[int, int]:
-        same = self.policy is not None and self.policy.schema.sha256 == self.schema.sha256
-        return self.policy.finer if self.policy is not None and same else finer_rungs(self.schema)
+        return slots | self.schema.finer_than(slots) if slots else 0
 
     @cached_property
     def kind(self) -> AudienceKind:
