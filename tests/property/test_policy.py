@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.policy_cases import (
+    AUDIENCES,
     NAMES,
     PARTIES,
     SCHEMA,
@@ -232,6 +233,18 @@ def _shuffled(shuffle, table):
     items = list(table.items())
     shuffle.shuffle(items)
     return dict(items)
+
+
+@EXAMPLES
+@given(dice())
+def test_who_was_asked_about_before_changes_nothing_for_an_audience(dice):
+    q = question(dice, policy_text(dice))
+    kept = {name: dice.pick(range(1, 1 << len(NAMES))) for name in dice.some(list(AUDIENCES), 3)}
+    q = replace(q, officer_withheld_elsewhere=kept if dice.chance(30) else {})
+    for audience in [*AUDIENCES, "nobody", q.audience]:
+        after_others = q.to(audience, sent=dice.chance(30))
+        assert decide(after_others) == decide(replace(after_others))
+        assert after_others.shared is q.shared
 
 
 @EXAMPLES

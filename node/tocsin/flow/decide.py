@@ -10,16 +10,16 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from tocsin.policy import attest
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
 from tocsin.policy.evaluate import Prospect, facts_of, is_endless
 from tocsin.policy.explain import FieldLine, explain_fields
-from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Why, hop_minute, is_correction
+from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Stop, Why, binding_tlp, hop_minute, is_correction
 from tocsin.policy.question import Incident, Question
 from tocsin.policy.rules import Effect
-from tocsin.wire.hop import MAX_BODY, NEVER, HopBody, PolicyRef, encode_body
+from tocsin.wire.hop import MAX_BODY, NEVER, HopBody, Limit, PolicyRef, WhyNot, encode_body
 
 __all__ = [
     "UNREADABLE",
@@ -74,14 +74,16 @@ class Nothing:
 def decide(q: Question) -> Decision | Nothing:
     """What the audience gets of the report at its hop's minute."""
     minute = hop_minute(q)
-    case = _Case(q, minute)
-    found = case.outcome(minute)
-    later = case.next(minute, found)
-    if isinstance(found, Why):
-        holds = _open_holds(q, case.prospect, minute) if found is Why.NO_SLOT else ()
-        return Nothing(found, later, holds)
-    body = _body(q, case, found, minute)
-    return Decision(q.audience, body, q.mask_in, later, _open_holds(q, case.prospect, minute), _GATE)
+    stops = tuple([stop for stop in STOPS.values() if stop.varies or stop.applies(q, minute, 0)])
+    sort = _sort(q, stops)
+    answer: _Answer | None = q.shared.answers.get(sort)
+    if answer is None:
+        answer = q.shared.answers[sort] = _answer(q, stops, minute)
+    if isinstance(answer.found, Why):
+        return Nothing(answer.found, answer.next, answer.open_holds)
+    return Decision(
+        q.audience, _body(q, answer, answer.found, minute), q.mask_in, answer.next, answer.open_holds, _GATE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,47 @@ def explain(q: Question) -> Explanation:
     return Explanation(decide(q), explain_fields(q))
 
 
+class _Answer(NamedTuple):
+    """What all audiences of one sort get, whatever their names; the rest as in a `Decision`."""
+
+    found: int | Why
+    next: int | None
+    open_holds: tuple[str, ...]
+    limits: tuple[Limit, ...]
+    reasons: tuple[WhyNot, ...]
+
+
+def _sort(q: Question, stops: tuple[Stop, ...]) -> tuple[object, ...]:
+    """All that an answer depends on besides the report, its minute and the policy: its kind, what officers said, its rules."""
+    rules = q.policy.rules_for.get(q.audience, ()) if q.policy else ()
+    answered = frozenset((rule, said) for (rule, whose), said in q.approvals.items() if whose == q.audience)
+    ids = [rule.id for rule in rules]
+    return (q.kind, stops, is_correction(q), q.officer_withholds(q.audience), answered, *ids)
+
+
+def _answer(q: Question, stops: tuple[Stop, ...], minute: int) -> _Answer:
+    case = _Case(q, stops)
+    found = case.outcome(minute)
+    later = case.next(minute, found)
+    if isinstance(found, Why):
+        holds = _open_holds(q, case.prospect, minute) if found is Why.NO_SLOT else ()
+        return _Answer(found, later, holds, (), ())
+    if q.policy is None:
+        raise AssertionError("the first stop is that there is no policy")
+    told = attest.what_is_told(case.prospect, found, minute)
+    limits = attest.limits(q, q.policy, found, minute, told)
+    reasons = attest.reasons(q, q.policy, case.prospect.told(told), found, minute)
+    return _Answer(found, later, _open_holds(q, case.prospect, minute), limits, reasons)
+
+
 class _Case:
     """A question with what does not change with time."""
 
-    def __init__(self, q: Question, minute: int) -> None:
-        self.facts = facts_of(q)
-        self.prospect = Prospect(q, self.facts, q.audience, q.kind)
+    def __init__(self, q: Question, stops: tuple[Stop, ...]) -> None:
+        self.prospect = Prospect(q, facts_of(q), q.audience, q.kind)
         self._q = q
         self._is_correction = is_correction(q)
-        self._stops = [stop for stop in STOPS.values() if stop.varies or stop.applies(q, minute, 0)]
+        self._stops = stops
 
     def outcome(self, minute: int) -> int | Why:
         """The mask that is sent at that minute, or why nothing is."""
@@ -129,21 +163,20 @@ class _Case:
         return None
 
 
-def _body(q: Question, case: _Case, mask_out: int, minute: int) -> HopBody:
+def _body(q: Question, answer: _Answer, mask_out: int, minute: int) -> HopBody:
     policy = q.policy
     if policy is None:
         raise AssertionError("the first stop is that there is no policy")
-    told = attest.what_is_told(case.prospect, mask_out, minute)
     body = HopBody(
         releaser=q.node,
         prev=q.prev,
         mask_out=mask_out,
-        tlp=case.facts.tlp,
+        tlp=binding_tlp(q),
         kind=q.kind,
         audience=q.audience,
-        limits=attest.limits(q, policy, case.facts, mask_out, minute, told),
+        limits=answer.limits,
         policy=PolicyRef(policy.id, policy.version, policy.sha256),
-        reasons=attest.reasons(q, policy, case.prospect.told(told), mask_out, minute),
+        reasons=answer.reasons,
         minute=minute,
     )
     return _shortened(q, body)

@@ -26,6 +26,7 @@ class Facts:
     _incident: dict[tuple[str, bytes], list[Report]] = field(default_factory=lambda: defaultdict(list))
     _sent: set[tuple[str, str, bytes]] = field(default_factory=set)
     _withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
+    _asked: tuple[Setting, Copy, Verified, Question] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     async def load(cls, tx: Tx, about: Iterable[tuple[bytes, str]]) -> Facts:
@@ -54,8 +55,17 @@ class Facts:
         self._sent.add((row.audience, row.origin, row.incident))
 
     def question(self, setting: Setting, copy: Copy, verified: Verified, audience: str, now_ms: int) -> Question:
-        """What is asked of `decide`: this copy of a report, for that audience, now."""
+        """What is asked of `decide`: this copy of a report, for that audience, now.
+
+        A report is mostly asked about for one audience after the other, and most of the answer is the same for all.
+        """
         report, minute = self.reports[copy.leaf], minute_up(now_ms)
+        sent = (audience, report.origin, report.incident) in self._sent
+        if self._asked is not None:
+            *about, question = self._asked
+            same = about[0] is setting and about[1] is copy and about[2] is verified
+            if same and question.now_minute == minute:
+                return question.to(audience, sent=sent)
         policy = setting.policy_for(report.schema, minute)
         answered = {
             (hold.rule, hold.audience): hold.state == "APPROVED"
@@ -66,39 +76,41 @@ class Facts:
         }
         n = verified.envelope.n
         officer = {row.audience: mask_bits(row.slots, n) for row in self._withheld.values() if row.leaf == report.leaf}
-        return Question(
+        question = Question(
             policy=policy,
             node=setting.node,
             audience=audience,
-            parties=setting.parties(),
+            parties=setting.parties,
             header=verified.header,
             schema=verified.judged.schema,
             slots=slot_states(verified),
             chain=verified.hops,
             prev=verified.chain or verified.leaf,
-            incident=self._state(report, audience),
+            incident=self._state(report, sent=sent),
             now_minute=minute,
             first_accepted_minute=minute_up(copy.accepted_ms),
             approvals=answered,
             officer_withheld=officer.get(audience, 0),
             officer_withheld_elsewhere=officer,
         )
+        self._asked = setting, copy, verified, question
+        return question
 
-    def _state(self, report: Report, audience: str) -> Incident:
+    def _state(self, report: Report, *, sent: bool) -> Incident:
         """Design 3: the newest word binds the older ones; retraction; fork; whom a correction is owed."""
         held = self._incident[report.origin, report.incident]
-        newest = max(r.revision for r in held)
+        newest = max([r.revision for r in held])
+        others = [r for r in held if r.leaf != report.leaf]
         return Incident(
-            latest_tlp=max(Tlp(r.tlp) for r in held if r.revision == newest),
-            sent=(audience, report.origin, report.incident) in self._sent,
-            retracted=any(r.stage == Stage.RETRACTION and r.leaf != report.leaf for r in held),
-            forked=any(r.revision == report.revision and r.leaf != report.leaf for r in held),
+            latest_tlp=Tlp(max([r.tlp for r in held if r.revision == newest])),
+            sent=sent,
+            retracted=any(r.stage == Stage.RETRACTION for r in others),
+            forked=any(r.revision == report.revision for r in others),
         )
 
 
 def slot_states(verified: Verified) -> tuple[object, ...]:
     """Per slot: its value, None for a disclosed null, WITHHELD or UNREADABLE."""
-    judged = verified.judged
-    return tuple(
-        UNREADABLE if i in judged.unreadable else judged.values.get(i, WITHHELD) for i in range(verified.envelope.n)
-    )
+    values = dict(verified.judged.values)
+    values.update(dict.fromkeys(verified.judged.unreadable, UNREADABLE))
+    return tuple([values.get(i, WITHHELD) for i in range(verified.envelope.n)])

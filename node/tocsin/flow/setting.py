@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tocsin.policy.language import Policy
 from tocsin.report.schema import KnownSchemas
@@ -52,6 +53,7 @@ class Setting:
         """Every audience that any loaded policy names: whom a report may be owed to."""
         return frozenset(a for p in self.policies for a in p.audiences)
 
+    @cached_property
     def parties(self) -> Mapping[str, tuple[PartyKind, str]]:
         """Kind and jurisdiction of every party of the trust view."""
         return {p.id: (p.kind, p.jurisdiction) for p in self.trust.parties.values()}

@@ -6,14 +6,16 @@ Both follow from one evaluation whose conditions look only at what the reader is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from tocsin.policy.conditions import Facts
-from tocsin.policy.evaluate import Prospect, Sight, is_endless, since
+from tocsin.policy.evaluate import Prospect, Sight, facts_of, is_endless, since
 from tocsin.policy.fields import every
 from tocsin.policy.invariants import asks_of, says_nothing, sight
 from tocsin.policy.question import Question
 from tocsin.policy.rules import Effect, Policy, Rule
 from tocsin.wire.hop import NEVER, AudienceKind, Code, Limit, WhyNot
+
+_KINDS: Final = tuple(AudienceKind)
 
 
 def what_is_told(prospect: Prospect, mask_out: int, minute: int) -> Sight:
@@ -37,7 +39,7 @@ def reasons(q: Question, policy: Policy, prospect: Prospect, mask_out: int, minu
     explicable = withheld & q.readable & every(policy.schema)
     groups = {(Code.WITHHELD, 0, ""): withheld & ~explicable}
     standing = prospect.standing(minute)
-    coarsened = q.finer_than(mask_out) & ~mask_out
+    coarsened = q.schema.finer_than(mask_out) & ~mask_out
     for until, slots in since([prospect], explicable, minute):
         if minute < until < NEVER:
             named = [rule for rule in standing.true if _has_moment(q, rule, until)]
@@ -52,17 +54,17 @@ def reasons(q: Question, policy: Policy, prospect: Prospect, mask_out: int, minu
     return _entries(groups)
 
 
-def limits(q: Question, policy: Policy, facts: Facts, mask_out: int, minute: int, told: Sight) -> tuple[Limit, ...]:
+def limits(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight) -> tuple[Limit, ...]:
     """What is asked of whoever relays further, per kind; a hop to a group asks nothing."""
     if not q.kind.one_reader:
         return ()
     asked = []
-    for kind in AudienceKind:
+    for kind in _KINDS:
         slots = mask_out & ~policy.onward.get(kind, 0)
         if not slots or not asks_of(kind):
             continue
         names = () if kind.one_reader else policy.audiences_of(kind)
-        prospects = [Prospect(q, facts, name, kind, told) for name in names]
+        prospects = [Prospect(q, facts_of(q), name, kind, told) for name in names]
         asked += [Limit(kind, part, until) for until, part in since(prospects, slots, minute) if until > minute]
     return tuple(asked)
 
@@ -77,7 +79,7 @@ def without_rule_names(found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
 
 def without_minutes(q: Question, mask_out: int, found: tuple[WhyNot, ...]) -> tuple[WhyNot, ...]:
     """EMBARGOED becomes COARSENED or WITHHELD, without rule names."""
-    coarsened = q.finer_than(mask_out)
+    coarsened = q.schema.finer_than(mask_out)
     groups = {(Code.COARSENED, 0, ""): 0, (Code.WITHHELD, 0, ""): 0}
     for why in found:
         if why.code is not Code.WITHHELD:

@@ -6,6 +6,7 @@ them and no restriction without end.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,7 @@ class Prospect:
         self._kind = kind
         self._sight = sight
         self._rules = q.policy.rules_for.get(audience, ()) if q.policy else ()
+        self._untils = sorted([e.until for hop in q.chain for e in hop.limits if e.kind is kind and e.until < NEVER])
         self._standings: dict[int, Standing] = {}
         self._passing: dict[int, int] = {}
 
@@ -82,8 +84,8 @@ class Prospect:
         return self._standing(passing).given(minute) & passing
 
     def passing(self, minute: int) -> int:
-        """The slots that the invariants let pass at that minute; without earlier hops it is the same at every minute."""
-        key = minute if self._q.chain else 0
+        """The slots that the invariants let pass at that minute; it changes only where limits of earlier hops end."""
+        key = bisect_right(self._untils, minute)
         if key not in self._passing:
             self._passing[key] = may_pass(self._q, self._audience, self._kind, minute)
         return self._passing[key]
@@ -105,12 +107,8 @@ class Prospect:
 
     @cached_property
     def _changes(self) -> list[int]:
-        q = self._q
-        moments = {
-            q.moment(rule) for rule in self._rules if rule.effect is Effect.GRANT or rule.effect is Effect.EMBARGO
-        }
-        untils = {limit.until for hop in q.chain for limit in hop.limits if limit.kind is self._kind}
-        return sorted(moments | untils)
+        timed = [rule for rule in self._rules if rule.effect is Effect.GRANT or rule.effect is Effect.EMBARGO]
+        return sorted({*map(self._q.moment, timed), *self._untils})
 
     def _standing(self, passing: int) -> Standing:
         """Only what is seen decides how the rules stand, so one standing serves all minutes that see the same."""

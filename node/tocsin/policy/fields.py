@@ -55,13 +55,4 @@ def with_coarser(schema: Schema, fields: int) -> int:
 
 def with_finer(schema: Schema, fields: int) -> int:
     """The fields and all their finer rungs."""
-    for field in schema.fields:
-        if fields >> field.index & 1:
-            fields |= sum(1 << rung for rung in schema.finer(field.index))
-    return fields
-
-
-def finer_rungs(schema: Schema) -> dict[int, int]:
-    """Each coarser rung → all its finer ones, as mask bits."""
-    rungs = [field.index for field in schema.fields if field.rung is not None]
-    return {rung: sum(1 << finer for finer in schema.finer(rung)) for rung in rungs}
+    return fields | schema.finer_than(fields)

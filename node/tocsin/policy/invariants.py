@@ -74,7 +74,8 @@ def _twice(q: Question, _minute: int, _mask: int) -> bool:
 
 def _submission(q: Question, _minute: int, _mask: int) -> bool:
     """Nothing follows a lab's hop, and no lab has a policy to release under."""
-    return any(q.parties.get(party, ("",))[0] == PartyKind.LAB for party in (q.node, *(h.releaser for h in q.chain)))
+    parties = [q.node, *[hop.releaser for hop in q.chain]]
+    return PartyKind.LAB in [q.parties[party][0] for party in parties if party in q.parties]
 
 
 def _not_named(q: Question, _minute: int, _mask: int) -> bool:
@@ -202,7 +203,10 @@ TLPS: dict[str, Callable[[Question], Tlp]] = {
 
 def binding_tlp(q: Question) -> Tlp:
     """The hop's TLP, and the policy's `tlp`: the strictest that binds the report."""
-    return max((tlp(q) for tlp in TLPS.values()), default=Tlp.CLEAR)
+    shared = q.shared
+    if shared.tlp is None:
+        shared.tlp = max([tlp(q) for tlp in TLPS.values()], default=Tlp.CLEAR)
+    return shared.tlp
 
 
 def _after_previous(q: Question) -> int:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tocsin.errors import PolicyError
-from tocsin.policy.fields import EVERY, FieldLists, finer_rungs, with_coarser, with_finer
+from tocsin.policy.fields import EVERY, FieldLists, with_coarser, with_finer
 from tocsin.policy.leak import leaks
 from tocsin.policy.places import Path
 from tocsin.policy.problems import Problem, Problems
@@ -123,7 +123,6 @@ class _Reader:
             text=raw,
             sha256=hashlib.sha256(raw).digest(),
             rules_for={name: tuple(rule for rule in rules if name in rule.to) for name in audiences},
-            finer=finer_rungs(self._schema),
         )
         for rule, field, audience in () if self._problems.found else leaks(policy):
             self._problems.add(

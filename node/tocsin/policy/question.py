@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from tocsin.policy.conditions import UNREADABLE, WITHHELD
-from tocsin.policy.fields import finer_rungs
 from tocsin.policy.rules import Effect, Policy, Rule
 from tocsin.report.schema import Schema
 from tocsin.wire.header import Stage, Tlp
@@ -47,6 +46,31 @@ class Incident:
     forked: bool = False
 
 
+class Shared:
+    """What decisions about one report have in common, whatever the audience; each part is worked out once.
+
+    `start`: the minute that grants count from, hop 0's or that of issue; `embargoes_start` is not before acceptance.
+    `tlp` is filled in by `binding_tlp`, `answers` by `decide`: for all audiences of one sort the same.
+    """
+
+    def __init__(self, q: Question) -> None:
+        mask_in = unreadable = null = 0
+        bit = 1
+        for value in q.slots:
+            if value is not WITHHELD:
+                mask_in |= bit
+                if value is None:
+                    null |= bit
+                elif value is UNREADABLE:
+                    unreadable |= bit
+            bit <<= 1
+        self.mask_in, self.readable, self.known = mask_in, mask_in & ~unreadable, mask_in & ~unreadable & ~null
+        self.start = q.chain[0].minute if q.chain else q.first_accepted_minute
+        self.embargoes_start = max(self.start, q.first_accepted_minute)
+        self.tlp: Tlp | None = None
+        self.answers: dict[Hashable, Any] = {}
+
+
 @dataclass(frozen=True)
 class Question:
     """All that a decision depends on.
@@ -76,54 +100,42 @@ class Question:
     officer_withheld: int = 0
     officer_withheld_elsewhere: Mapping[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def shared(self) -> Shared:
+        """What `to` passes on; a question made otherwise begins with its own."""
+        return Shared(self)
+
+    def to(self, audience: str, *, sent: bool) -> Question:
+        """The same question for another audience, which was or was not sent a revision of the incident."""
+        incident = self.incident
+        if incident.sent != sent:
+            incident = replace(incident, sent=sent)
+        withheld = self.officer_withheld_elsewhere.get(audience, 0)
+        made = replace(self, audience=audience, incident=incident, officer_withheld=withheld)
+        made.__dict__["shared"] = self.shared
+        return made
+
     @property
     def mask_in(self) -> int:
         """The slots of the copy, as mask bits."""
-        return self._masks[0]
+        return self.shared.mask_in
 
     @property
     def readable(self) -> int:
         """The slots of the copy that can be decoded."""
-        return self._masks[1]
+        return self.shared.readable
 
     @property
     def known(self) -> int:
         """The slots of the copy whose value says something: readable and not null."""
-        return self._masks[2]
-
-    @cached_property
-    def _masks(self) -> tuple[int, int, int]:
-        mask_in = unreadable = null = 0
-        bit = 1
-        for value in self.slots:
-            if value is not WITHHELD:
-                mask_in |= bit
-                if value is None:
-                    null |= bit
-                elif value is UNREADABLE:
-                    unreadable |= bit
-            bit <<= 1
-        return mask_in, mask_in & ~unreadable, mask_in & ~unreadable & ~null
+        return self.shared.known
 
     def officer_withholds(self, audience: str) -> int:
         """What an officer withholds from an audience, with the finer rungs."""
         slots = self.officer_withheld_elsewhere.get(audience, 0)
         if audience == self.audience:
             slots |= self.officer_withheld
-        return slots | self.finer_than(slots) if slots else 0
-
-    def finer_than(self, slots: int) -> int:
-        """The finer rungs of the slots, by the schema that the report is read by."""
-        finer = 0
-        for rung, below in self._finer.items():
-            if slots >> rung & 1:
-                finer |= below
-        return finer
-
-    @cached_property
-    def _finer(self) -> Mapping[int, int]:
-        same = self.policy is not None and self.policy.schema.sha256 == self.schema.sha256
-        return self.policy.finer if self.policy is not None and same else finer_rungs(self.schema)
+        return slots | self.schema.finer_than(slots) if slots else 0
 
     @cached_property
     def kind(self) -> AudienceKind:
@@ -141,12 +153,7 @@ class Question:
             return AudienceKind.PUBLIC
         return AudienceKind.COMMUNITY if self.audience.startswith("community-") else AudienceKind.MEMBER
 
-    @cached_property
-    def _starts(self) -> tuple[int, int]:
-        """The minutes that grants and embargoes count from: hop 0's or that of issue; for embargoes not before acceptance."""
-        start = self.chain[0].minute if self.chain else self.first_accepted_minute
-        return start, max(start, self.first_accepted_minute)
-
     def moment(self, rule: Rule) -> int:
         """The minute at which a grant begins or an embargo ends."""
-        return self._starts[rule.effect is Effect.EMBARGO] + rule.minutes
+        shared = self.shared
+        return (shared.embargoes_start if rule.effect is Effect.EMBARGO else shared.start) + rule.minutes

@@ -52,8 +52,7 @@ class Rule:
 class Policy:
     """One loaded document. `rules_for` has every audience's rules by id; nothing depends on the order of the text.
 
-    `effective_minute` is the first minute in force; `onward` has mask bits per kind, coarser rungs included;
-    `finer` the finer rungs of each coarser one.
+    `effective_minute` is the first minute in force; `onward` has mask bits per kind, coarser rungs included.
     """
 
     id: str
@@ -67,7 +66,6 @@ class Policy:
     text: bytes = field(repr=False)
     sha256: bytes
     rules_for: Mapping[str, tuple[Rule, ...]] = field(repr=False)
-    finer: Mapping[int, int] = field(repr=False)
 
     def serves(self, name: str, major: str | int) -> bool:
         """Whether it serves reports of this schema name and major."""

@@ -58,14 +58,7 @@ class Field:
 
     def decode(self, data: bytes) -> Any:
         """The value (None for a disclosed null); `Malformed` if not strict, or if a set is not one."""
-        if data == _NULL:  # most slots of most reports
-            return None
-        value = self._codec.decode(data)
-        if self._item_codec is not None:
-            items = [self._item_codec.encode(item) for item in value]
-            if any(a >= b for a, b in pairwise(items)):
-                raise Malformed(f"{self.name}: the items of a set do not increase strictly")
-        return value
+        return None if data == _NULL else self._codec.decode(data)  # most slots of most reports are null
 
     def in_order(self, value: Any) -> Any:
         """A fitting value as the wire has it: a set's items by their encodings as unsigned bytes, the rest as it is."""
@@ -106,7 +99,8 @@ class Schema:
     _index: Mapping[str, int] = field(repr=False, compare=False)
     _coarser: tuple[tuple[int, ...], ...] = field(repr=False, compare=False)
     _finer: tuple[tuple[int, ...], ...] = field(repr=False, compare=False)
-    _with_coarser: tuple[int, ...] = field(repr=False, compare=False)
+    _finer_bits: Mapping[int, int] = field(repr=False, compare=False)
+    _paths: Mapping[int, Mapping[int, tuple[str, ...]]] = field(repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -138,11 +132,17 @@ class Schema:
         """The finer rungs of slot i, nearest first."""
         return self._finer[i]
 
+    def finer_than(self, slots: int) -> int:
+        """All finer rungs of the slots; mask bits."""
+        finer = 0
+        for rung, below in self._finer_bits.items():
+            if slots >> rung & 1:
+                finer |= below
+        return finer
+
     def path(self, finer: int, coarser: int) -> tuple[str, ...]:
         """The functions that lead from slot `finer` to slot `coarser` of its ladder, finest first."""
-        steps = self.coarser(finer)
-        names = [rung.by for step in steps[: steps.index(coarser) + 1] if (rung := self.fields[step].rung)]
-        return tuple(names)
+        return self._paths[finer][coarser]
 
     def disagreements(self, values: Mapping[int, Any]) -> Iterator[tuple[int, int]]:
         """Pairs (finer, coarser) of disclosed rungs that disagree. `values`: slot to value, None for a null.
@@ -150,21 +150,33 @@ class Schema:
         Also for a union of several copies (protocol section 7). Only the nearest disclosed coarser rung is compared
         with each finer one; a further one is then compared with that.
         """
-        for i in self._with_coarser:
+        for i, paths in self._paths.items():
             value = values.get(i)
             if value is None:
                 continue
-            nearest = next((step for step in self.coarser(i) if step in values), None)
-            if nearest is not None:
-                expected = compose(self.path(i, nearest), value)
-                if expected is UNDEFINED or values[nearest] != expected:
-                    yield i, nearest
+            for step, path in paths.items():  # nearest first
+                if step in values:
+                    expected = compose(path, value)
+                    if expected is UNDEFINED or values[step] != expected:
+                        yield i, step
+                    break
 
 
 def _walk(start: int, step: Mapping[int, int]) -> Iterator[int]:
     while (found := step.get(start)) is not None:
         yield found
         start = found
+
+
+def _paths(i: int, coarser: Mapping[int, int], fields: Sequence[Field]) -> dict[int, tuple[str, ...]]:
+    """Each coarser rung of slot i, nearest first → the functions that lead to it."""
+    found: dict[int, tuple[str, ...]] = {}
+    path: tuple[str, ...] = ()
+    for step in _walk(i, coarser):
+        rung = fields[step].rung
+        path = (*path, rung.by) if rung else path
+        found[step] = path
+    return found
 
 
 def load_schema(schema_id: str, text: bytes) -> Schema:
@@ -185,6 +197,7 @@ def load_schema(schema_id: str, text: bytes) -> Schema:
         raise SchemaError("two fields have one name", place=schema_id)
     fields = tuple(_field(i, spec, reader, namespace, index) for i, spec in enumerate(specs))
     coarser = _ladders(fields)
+    finer = {b: a for a, b in coarser.items()}
     return Schema(
         name=matched[1],
         major=int(matched[2]),
@@ -194,8 +207,9 @@ def load_schema(schema_id: str, text: bytes) -> Schema:
         fields=fields,
         _index=index,
         _coarser=tuple(tuple(_walk(i, coarser)) for i in range(len(fields))),
-        _finer=tuple(tuple(_walk(i, {b: a for a, b in coarser.items()})) for i in range(len(fields))),
-        _with_coarser=tuple(sorted(coarser)),
+        _finer=tuple(tuple(_walk(i, finer)) for i in range(len(fields))),
+        _finer_bits={rung: sum(1 << i for i in _walk(rung, finer)) for rung in finer},
+        _paths={i: _paths(i, coarser, fields) for i in sorted(coarser)},
     )
 
 
@@ -230,6 +244,7 @@ def _field(i: int, spec: dict[str, Any], reader: TypeReader, namespace: str, ind
         raise SchemaError("no such class", place=name, remedy="Classes: " + ", ".join(sorted(CLASSES)))
     if "set" in spec and (is_set is not True or of.kind != "array"):
         raise SchemaError("set is true, and only on arrays", place=name)
+    avro = of.avro() | {"set": True} if is_set else of.avro()
     return Field(
         index=i,
         name=name,
@@ -239,7 +254,7 @@ def _field(i: int, spec: dict[str, Any], reader: TypeReader, namespace: str, ind
         rung=_rung(spec, index),
         crosswalk={key: value for key, value in spec.items() if key not in _NOT_CROSSWALK and isinstance(value, str)},
         doc=spec.get("doc", "") if isinstance(spec.get("doc", ""), str) else "",
-        _codec=Codec(["null", of.avro()]),
+        _codec=Codec(["null", avro]),
         _item_codec=Codec(of.items.avro()) if is_set and of.items is not None else None,
     )
 
@@ -345,9 +360,5 @@ def _decode(schema: Schema, disclosed: Mapping[int, bytes]) -> tuple[dict[int, A
 
 def _lacks_rung(schema: Schema, hop: HopBody) -> bool:
     """Some slot is said to be coarsened, and no coarser rung of its ladder is let through."""
-    return any(
-        why.slots >> i & 1 and not any(hop.mask_out >> step & 1 for step in schema.coarser(i))
-        for why in hop.reasons
-        if why.code == Code.COARSENED
-        for i in range(len(schema.fields))
-    )
+    coarsened = sum(why.slots for why in hop.reasons if why.code is Code.COARSENED)  # disjoint, by step 4
+    return bool(coarsened) and coarsened & ~schema.finer_than(hop.mask_out) != 0

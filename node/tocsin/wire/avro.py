@@ -5,25 +5,35 @@ reader shows neither an int of more than 32 bits nor what a hostile length made 
 to be slower. fastavro is used for what it does well: Parsing Canonical Forms and their fingerprints. The property tests
 hold both directions against fastavro's.
 
-Reading and writing are compiled once per schema, to one function per type: a reader takes (bytes, position) and gives
-(value, position after it), a writer appends to a list of byte strings.
+Each schema becomes one function that reads and one that writes, from Python source that is made once per schema, as the
+standard library makes `__init__` of a dataclass. Every type gives its own lines, and a call per value is saved. Reading
+`["null", "bytes"]`, for one, is
+
+    number = data[at]
+    at += 1
+    if number == 2:
+        number = data[at]
+        at += 1
+        if number > 127: number, at = read_varint(data, at - 1, 64)
+        end = at + (number >> 1)
+        if number & 1 or end > size: raise Malformed
+        value = data[at:end]
+        at = end
+    elif number == 0: value = None
+    else: raise Malformed
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-_Read = Callable[[bytes, int], tuple[Any, int]]
-_Write = Callable[[Any, list[bytes]], None]
-_Type = tuple[_Read, _Write]
-
 _MARKER = b"\xc3\x01"
 _FRAME_BYTES = 10
-_INT_BITS = 32
-_LONG_BITS = 64
 
 
 class Malformed(Exception):
@@ -56,8 +66,14 @@ class Codec:
     """Reads and writes values of one schema, strictly.
 
     Values: records are dicts, arrays lists, enums their symbol, bytes and fixed `bytes`, unions `["null", T]` None or
-    the value; logical types are read as their base type.
+    the value; logical types are read as their base type. An array with the property `"set": true` is read only if the
+    encodings of its items increase strictly; it is written in the order given.
     """
+
+    decode: Final[Callable[[bytes], Any]]
+    """The value that the bytes encode; `Malformed` unless they are its one strict encoding, wholly."""
+    encode: Final[Callable[[Any], bytes]]
+    """The strict encoding; ValueError where the value does not fit the schema."""
 
     def __init__(self, schema: Any) -> None:
         """`schema` is parsed JSON, and defines every type that it names.
@@ -65,39 +81,66 @@ class Codec:
         ValueError where it has a form that the protocol does not use (float, double, map, recursion, other unions).
         """
         self._schema = schema
-        self._read, self._write = _compile(schema, "", {})
+        of = _resolve(schema, "", {})
+        self.decode = _function("decode", _READER, tuple(of.reading("value")))
+        self.encode = _function("encode", _WRITER, tuple(of.writing("value", "")))
 
     @property
     def fingerprint(self) -> bytes:
         """CRC-64-AVRO of the Parsing Canonical Form, 8 bytes, little-endian."""
         return crc64_avro(parsing_canonical_form(self._schema).encode()).to_bytes(8, "little")
 
-    def decode(self, data: bytes) -> Any:
-        """The value that the bytes encode; `Malformed` unless they are its one strict encoding, wholly."""
-        try:
-            value, end = self._read(data, 0)
-        except (IndexError, UnicodeDecodeError):  # the end of the bytes; text that is not well-formed UTF-8
-            raise Malformed from None
-        if end != len(data):
-            raise Malformed
-        return value
 
-    def encode(self, value: Any) -> bytes:
-        """The strict encoding; ValueError where the value does not fit the schema."""
-        out: list[bytes] = []
-        self._write(value, out)
-        return b"".join(out)
+_READER = """
+def decode(data):
+    at, size = 0, len(data)
+    try:
+        {lines}
+    except (IndexError, UnicodeDecodeError):  # the end of the bytes; text that is not well-formed UTF-8
+        raise Malformed from None
+    if at != size: raise Malformed
+    return value
+"""
+_WRITER = """
+def encode(value):
+    out = bytearray()
+    try:
+        {lines}
+    except KeyError as missing:
+        raise ValueError(f"a record without {{missing}}") from None
+    return bytes(out)
+"""
 
 
-# --- schema to functions ------------------------------------------------------------------------------------------
+@lru_cache(maxsize=512)  # most fields of a schema are of few types
+def _function(name: str, around: str, lines: tuple[str, ...]) -> Callable[[Any], Any]:
+    names: dict[str, Any] = {"Malformed": Malformed, "Mapping": Mapping, "read_varint": _read_varint, "varint": _varint}
+    exec(around.format(lines="\n        ".join(lines)), names)  # noqa: S102 - lines of this file alone; what a schema names stands in them as literals
+    made: Callable[[Any], Any] = names[name]
+    return made
 
 
-def _compile(schema: Any, namespace: str, types: dict[str, _Type]) -> _Type:
-    """Reader and writer of a schema; named types that it defines are added to `types` under their full names."""
+# --- schema to types ----------------------------------------------------------------------------------------------
+
+
+class _Type(Protocol):
+    """The lines of one type, in which every nested type has its own variables."""
+
+    def reading(self, to: str) -> list[str]:
+        """From `data[at:size]` to the variable `to`; `at` moves behind it. An IndexError means that bytes are missing."""
+        ...
+
+    def writing(self, value: str, place: str) -> list[str]:
+        """From the expression `value` to `out`; a ValueError names the `place`."""
+        ...
+
+
+def _resolve(schema: Any, namespace: str, types: dict[str, _Type]) -> _Type:
+    """The type of a schema; named types that it defines are added to `types` under their full names."""
     if isinstance(schema, list):
         if len(schema) != 2 or schema[0] != "null":
             raise ValueError('the only union is ["null", T]')
-        return _optional(_compile(schema[1], namespace, types))
+        return _Optional(_resolve(schema[1], namespace, types))
     if isinstance(schema, str):
         known = _PRIMITIVES.get(schema) or types.get(_full_name(schema, namespace))
         if known is None:
@@ -107,24 +150,25 @@ def _compile(schema: Any, namespace: str, types: dict[str, _Type]) -> _Type:
         raise ValueError("a type is a name, a union or an object")  # noqa: TRY004 - callers catch one class
     kind = schema.get("type")
     if kind == "array":
-        return _array(_compile(schema.get("items"), namespace, types))
+        return _Array(_resolve(schema.get("items"), namespace, types), schema.get("set") is True)
     if kind in {"record", "enum", "fixed"}:
         return _define(schema, namespace, types)
-    return _compile(kind, namespace, types)
+    return _resolve(kind, namespace, types)
 
 
 def _define(schema: dict[str, Any], namespace: str, types: dict[str, _Type]) -> _Type:
-    """A named type. Its name is known only after it is whole, so that a recursive type does not compile."""
+    """A named type. Its name is known only after it is whole, so that a recursive type is unknown within itself."""
     full = _full_name(schema["name"], schema.get("namespace", namespace))
     if full in types:
         raise ValueError(f"type {full!r} is defined twice")
+    made: _Type
     if schema["type"] == "fixed":
-        made = _fixed(schema["size"])
+        made = _Fixed(int(schema["size"]))
     elif schema["type"] == "enum":
-        made = _enum(schema["symbols"])
+        made = _Enum(tuple(schema["symbols"]))
     else:
         inner = full.rpartition(".")[0]
-        made = _record([(field["name"], _compile(field["type"], inner, types)) for field in schema["fields"]])
+        made = _Record(tuple((field["name"], _resolve(field["type"], inner, types)) for field in schema["fields"]))
     types[full] = made
     return made
 
@@ -137,6 +181,7 @@ def _full_name(name: str, namespace: str) -> str:
 
 
 def _read_varint(data: bytes, at: int, bits: int) -> tuple[int, int]:
+    """The number at `at` as it stands, its sign still in bit 0, and the position after it."""
     byte = data[at]
     at += 1
     number = byte & 0x7F
@@ -150,13 +195,10 @@ def _read_varint(data: bytes, at: int, bits: int) -> tuple[int, int]:
             raise Malformed
     if (byte == 0 and shift) or number >> bits:  # a longer form of a short number; a number out of range
         raise Malformed
-    return (number >> 1) ^ -(number & 1), at
+    return number, at
 
 
 def _varint(number: int) -> bytes:
-    number = number << 1 if number >= 0 else (-number << 1) - 1
-    if number < 0x80:
-        return bytes((number,))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -165,192 +207,193 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _integer(bits: int) -> _Type:
-    limit = 1 << (bits - 1)
-
-    def read(data: bytes, at: int) -> tuple[int, int]:
-        byte = data[at]
-        if byte < 0x80:  # most numbers are one byte
-            return (byte >> 1) ^ -(byte & 1), at + 1
-        return _read_varint(data, at, bits)
-
-    def write(value: Any, out: list[bytes]) -> None:
-        if type(value) is not int or not -limit <= value < limit:
-            raise ValueError(f"not an integer of {bits} bits")
-        out.append(_varint(value))
-
-    return read, write
+def _read_number(bits: int) -> list[str]:
+    """To `number`; nearly all take one byte."""
+    return ["number = data[at]", "at += 1", f"if number > 127: number, at = read_varint(data, at - 1, {bits})"]
 
 
-def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
-    length = data[at]
-    if length < 0x80 and not length & 1:  # most lengths are one byte
-        start = at + 1
-        end = start + (length >> 1)
-    else:
-        length, start = _read_varint(data, at, _LONG_BITS)
-        end = start + length
-        if length < 0:
-            raise Malformed
-    if end > len(data):
-        raise Malformed
-    return data[start:end], end
+_WRITE_NUMBER = "out.append(number) if number < 128 else out.extend(varint(number))"
 
 
-def _write_bytes(value: Any, out: list[bytes]) -> None:
-    if type(value) is not bytes:
-        raise ValueError("not bytes")
-    out.append(_varint(len(value)))
-    out.append(value)
+def _unless(fits: str, place: str, wrong: str) -> str:
+    return f"if not ({fits}): raise ValueError({(place + wrong)!r})"
 
 
-def _read_string(data: bytes, at: int) -> tuple[str, int]:
-    raw, at = _read_bytes(data, at)
-    return raw.decode("utf-8"), at  # strict: no surrogates, no overlong forms
+def _indented(lines: Iterable[str]) -> list[str]:
+    return ["    " + line for line in lines]
 
 
-def _write_string(value: Any, out: list[bytes]) -> None:
-    if not isinstance(value, str):
-        raise ValueError("not a string")  # noqa: TRY004 - callers catch one class
-    _write_bytes(value.encode(), out)  # a surrogate is a UnicodeEncodeError, which is a ValueError
+class _Null:
+    def reading(self, to: str) -> list[str]:
+        return [f"{to} = None"]
+
+    def writing(self, value: str, place: str) -> list[str]:
+        return [_unless(f"{value} is None", place, "not null")]
 
 
-def _read_boolean(data: bytes, at: int) -> tuple[bool, int]:
-    byte = data[at]
-    if byte > 1:
-        raise Malformed
-    return byte == 1, at + 1
+class _Boolean:
+    def reading(self, to: str) -> list[str]:
+        return ["number = data[at]", "at += 1", "if number > 1: raise Malformed", f"{to} = number == 1"]
+
+    def writing(self, value: str, place: str) -> list[str]:
+        return [_unless(f"type({value}) is bool", place, "not a boolean"), f"out.append({value})"]
 
 
-def _write_boolean(value: Any, out: list[bytes]) -> None:
-    if type(value) is not bool:
-        raise ValueError("not a boolean")
-    out.append(b"\x01" if value else b"\x00")
+@dataclass(frozen=True, slots=True)
+class _Integer:
+    bits: int
+
+    def reading(self, to: str) -> list[str]:
+        return [*_read_number(self.bits), f"{to} = number >> 1 ^ -(number & 1)"]
+
+    def writing(self, value: str, place: str) -> list[str]:
+        limit = 1 << (self.bits - 1)
+        fits = f"type({value}) is int and {-limit} <= {value} < {limit}"
+        return [
+            _unless(fits, place, f"not an integer of {self.bits} bits"),
+            f"number = {value} << 1 ^ {value} >> {self.bits}",
+            _WRITE_NUMBER,
+        ]
 
 
-def _read_null(data: bytes, at: int) -> tuple[None, int]:  # noqa: ARG001 - the shape of every reader
-    return None, at
+class _Bytes:
+    def reading(self, to: str) -> list[str]:
+        return [
+            *_read_number(64),
+            "end = at + (number >> 1)",
+            "if number & 1 or end > size: raise Malformed",
+            f"{to} = data[at:end]",
+            "at = end",
+        ]
+
+    def writing(self, value: str, place: str) -> list[str]:
+        return [
+            _unless(f"type({value}) is bytes", place, "not bytes"),
+            f"number = len({value}) << 1",
+            _WRITE_NUMBER,
+            f"out += {value}",
+        ]
 
 
-def _write_null(value: Any, out: list[bytes]) -> None:  # noqa: ARG001 - the shape of every writer
-    if value is not None:
-        raise ValueError("not null")
+class _String:
+    def reading(self, to: str) -> list[str]:
+        return [*_Bytes().reading(to), f"{to} = {to}.decode()"]  # strict: no surrogates, no overlong forms
+
+    def writing(self, value: str, place: str) -> list[str]:
+        return [
+            _unless(f"isinstance({value}, str)", place, "not a string"),
+            f"raw = {value}.encode()",  # a surrogate is a UnicodeEncodeError, which is a ValueError
+            *_Bytes().writing("raw", place)[1:],
+        ]
 
 
 _PRIMITIVES: dict[str, _Type] = {
-    "null": (_read_null, _write_null),
-    "boolean": (_read_boolean, _write_boolean),
-    "int": _integer(_INT_BITS),
-    "long": _integer(_LONG_BITS),
-    "bytes": (_read_bytes, _write_bytes),
-    "string": (_read_string, _write_string),
+    "null": _Null(),
+    "boolean": _Boolean(),
+    "int": _Integer(32),
+    "long": _Integer(64),
+    "bytes": _Bytes(),
+    "string": _String(),
 }
 
 
-def _fixed(size: int) -> _Type:
-    def read(data: bytes, at: int) -> tuple[bytes, int]:
-        end = at + size
-        if end > len(data):
-            raise Malformed
-        return data[at:end], end
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    size: int
 
-    def write(value: Any, out: list[bytes]) -> None:
-        if type(value) is not bytes or len(value) != size:
-            raise ValueError(f"not {size} bytes")
-        out.append(value)
+    def reading(self, to: str) -> list[str]:
+        return [f"end = at + {self.size}", "if end > size: raise Malformed", f"{to} = data[at:end]", "at = end"]
 
-    return read, write
+    def writing(self, value: str, place: str) -> list[str]:
+        fits = f"type({value}) is bytes and len({value}) == {self.size}"
+        return [_unless(fits, place, f"not {self.size} bytes"), f"out += {value}"]
 
 
-def _enum(symbols: list[str]) -> _Type:
-    place = {symbol: _varint(index) for index, symbol in enumerate(symbols)}
-    one_byte = {index * 2: symbol for index, symbol in enumerate(symbols[:64])}
+@dataclass(frozen=True, slots=True)
+class _Enum:
+    symbols: tuple[str, ...]
 
-    def read(data: bytes, at: int) -> tuple[str, int]:
-        symbol = one_byte.get(data[at])
-        if symbol is not None:
-            return symbol, at + 1
-        index, at = _read_varint(data, at, _INT_BITS)
-        if not 0 <= index < len(symbols):
-            raise Malformed
-        return symbols[index], at
+    def reading(self, to: str) -> list[str]:
+        return [*_read_number(32), "if number & 1: raise Malformed", f"{to} = {self.symbols!r}[number >> 1]"]
 
-    def write(value: Any, out: list[bytes]) -> None:
-        if not isinstance(value, str) or value not in place:
-            raise ValueError("not one of the symbols")
-        out.append(place[value])
-
-    return read, write
+    def writing(self, value: str, place: str) -> list[str]:
+        return [
+            _unless(f"{value} in {self.symbols!r}", place, "not one of the symbols"),
+            f"number = {self.symbols!r}.index({value}) << 1",
+            _WRITE_NUMBER,
+        ]
 
 
-def _optional(inner: _Type) -> _Type:
-    read_inner, write_inner = inner
+@dataclass(frozen=True, slots=True)
+class _Optional:
+    inner: _Type
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        index = data[at]
-        if index == 0:
-            return None, at + 1
-        if index != 2:  # the zigzag form of branch 1
-            raise Malformed
-        return read_inner(data, at + 1)
+    def reading(self, to: str) -> list[str]:
+        return [
+            "number = data[at]",
+            "at += 1",
+            "if number == 2:",  # the zigzag form of branch 1
+            *_indented(self.inner.reading(to)),
+            f"elif number == 0: {to} = None",
+            "else: raise Malformed",
+        ]
 
-    def write(value: Any, out: list[bytes]) -> None:
-        if value is None:
-            out.append(b"\x00")
-        else:
-            out.append(b"\x02")
-            write_inner(value, out)
-
-    return read, write
-
-
-def _array(item: _Type) -> _Type:
-    read_item, write_item = item
-
-    def read(data: bytes, at: int) -> tuple[list[Any], int]:
-        items: list[Any] = []
-        if data[at] == 0:
-            return items, at + 1
-        count, at = _read_varint(data, at, _LONG_BITS)
-        if not 0 < count <= len(data) - at:  # every item takes at least one byte
-            raise Malformed
-        for _ in range(count):
-            value, at = read_item(data, at)
-            items.append(value)
-        if data[at] != 0:  # one block only
-            raise Malformed
-        return items, at + 1
-
-    def write(value: Any, out: list[bytes]) -> None:
-        if not isinstance(value, (list, tuple)):
-            raise ValueError("not an array")  # noqa: TRY004 - callers catch one class
-        if value:
-            out.append(_varint(len(value)))
-            for entry in value:
-                write_item(entry, out)
-        out.append(b"\x00")
-
-    return read, write
+    def writing(self, value: str, place: str) -> list[str]:
+        return [
+            f"if {value} is None: out.append(0)",
+            "else:",
+            *_indented(["out.append(2)", *self.inner.writing(value, place)]),
+        ]
 
 
-def _record(fields: list[tuple[str, _Type]]) -> _Type:
-    readers = [(name, read) for name, (read, _) in fields]
-    writers = [(name, write) for name, (_, write) in fields]
-    names = {name for name, _ in fields}
+@dataclass(frozen=True, slots=True)
+class _Array:
+    item: _Type
+    is_set: bool
 
-    def read(data: bytes, at: int) -> tuple[dict[str, Any], int]:
-        value = {}
-        for name, read_field in readers:
-            value[name], at = read_field(data, at)
-        return value, at
+    def reading(self, to: str) -> list[str]:
+        item, before = f"{to}_item", f"{to}_before"
+        one = [*self.item.reading(item), f"{to}.append({item})"]
+        if self.is_set:
+            begin, raw = f"{to}_begin", f"{to}_raw"
+            in_order = f"if {before} is not None and {raw} <= {before}: raise Malformed"
+            one = [f"{begin} = at", *one, f"{raw} = data[{begin}:at]", in_order, f"{before} = {raw}"]
+        return [
+            f"{to}, {before} = [], None",
+            *_read_number(64),
+            "if number:",
+            "    if number & 1 or number >> 1 > size - at: raise Malformed",  # every item takes at least one byte
+            "    for _ in range(number >> 1):",
+            *_indented(_indented(one)),
+            "    if data[at] != 0: raise Malformed",  # one block only
+            "    at += 1",
+        ]
 
-    def write(value: Any, out: list[bytes]) -> None:
-        if not isinstance(value, Mapping) or value.keys() != names:
-            raise ValueError("not a record of these fields")
-        for name, write_field in writers:
-            try:
-                write_field(value[name], out)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+    def writing(self, value: str, place: str) -> list[str]:
+        item = f"{value}_item"
+        return [
+            _unless(f"isinstance({value}, (list, tuple))", place, "not an array"),
+            f"if {value}:",
+            f"    number = len({value}) << 1",
+            f"    {_WRITE_NUMBER}",
+            f"    for {item} in {value}:",
+            *_indented(_indented(self.item.writing(item, place))),
+            "out.append(0)",
+        ]
 
-    return read, write
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    fields: tuple[tuple[str, _Type], ...]
+
+    def reading(self, to: str) -> list[str]:
+        parts = [(f"{to}_{i}", name, of) for i, (name, of) in enumerate(self.fields)]
+        whole = ", ".join(f"{name!r}: {part}" for part, name, _ in parts)
+        return [*(line for part, _, of in parts for line in of.reading(part)), f"{to} = {{{whole}}}"]
+
+    def writing(self, value: str, place: str) -> list[str]:
+        fits = f"isinstance({value}, Mapping) and len({value}) == {len(self.fields)}"
+        lines = [_unless(fits, place, "not a record of these fields")]
+        for i, (name, of) in enumerate(self.fields):
+            lines += [f"{value}_{i} = {value}[{name!r}]", *of.writing(f"{value}_{i}", f"{place}{name}: ")]
+        return lines

@@ -68,11 +68,10 @@ class Envelope:
     @cached_property
     def all_digests(self) -> tuple[bytes, ...]:
         """The digest of every slot: computed where it is disclosed, as received where it is not."""
-        context = ctx(self.header)
-        pairs = zip(self.shown, self.salts, self.values, strict=True)
-        shown = {i: slot_digest(context, i, salt, value) for i, salt, value in pairs}
-        hidden = iter(self.digests)
-        return tuple([shown[i] if i in shown else next(hidden) for i in range(self.n)])
+        context, hidden = ctx(self.header), iter(self.digests)
+        opened = zip(self.salts, self.values, strict=True)
+        mask = self.mask
+        return tuple([slot_digest(context, i, *next(opened)) if mask >> i & 1 else next(hidden) for i in range(self.n)])
 
     @cached_property
     def entry(self) -> bytes:
@@ -154,9 +153,9 @@ def withhold(envelope: Envelope, keep: int) -> Envelope:
     return replace(
         envelope,
         mask=mask,
-        salts=tuple(envelope.salts[place] for place in kept),
-        values=tuple(envelope.values[place] for place in kept),
-        digests=tuple(digests[i] for i in range(envelope.n) if not mask >> i & 1),
+        salts=tuple([envelope.salts[place] for place in kept]),
+        values=tuple([envelope.values[place] for place in kept]),
+        digests=tuple([digests[i] for i in range(envelope.n) if not mask >> i & 1]),
     )
 
 
@@ -207,7 +206,7 @@ def _shaped(fields: Mapping[str, Any]) -> Envelope:
     salts, values, digests = fields["salts"], fields["values"], fields["digests"]
     k = len(values)
     n = k + len(digests) // DIGEST_BYTES
-    sizes = [len(value) for value in values]
+    sizes = list(map(len, values))
     if len(digests) % DIGEST_BYTES or not 1 <= n <= MAX_SLOTS or len(salts) != SALT_BYTES * k:
         raise Refused(Reason.SHAPE)
     if max(sizes, default=0) > MAX_VALUE or sum(sizes) > MAX_VALUES:
@@ -231,4 +230,4 @@ def _shaped(fields: Mapping[str, Any]) -> Envelope:
 
 
 def _pieces(data: bytes, size: int) -> tuple[bytes, ...]:
-    return tuple(data[at : at + size] for at in range(0, len(data), size))
+    return tuple([data[at : at + size] for at in range(0, len(data), size)])

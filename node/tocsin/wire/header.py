@@ -73,8 +73,8 @@ def parse_header(raw: bytes) -> Header:
         fields = _CODEC.decode(raw)
     except Malformed:
         raise Refused(Reason.HEADER_MALFORMED) from None
-    fields["stage"] = Stage(fields["stage"])
-    fields["tlp"] = Tlp[fields["tlp"]]
+    fields["stage"] = Stage.__members__[fields["stage"]]
+    fields["tlp"] = Tlp.__members__[fields["tlp"]]
     header = Header(**fields)
     first = header.revision == 0
     if not (

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache, reduce
 from hashlib import sha256
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from operator import or_
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tocsin.wire import records
 from tocsin.wire.avro import Codec, Malformed
@@ -53,6 +53,7 @@ class AudienceKind(StrEnum):
 
 
 _ONE_READER = frozenset({AudienceKind.MEMBER, AudienceKind.AUTHORITY, AudienceKind.BODY})
+_KINDS = AudienceKind.__members__
 _KIND_ORDER = {kind: place for place, kind in enumerate(AudienceKind)}
 
 
@@ -64,8 +65,7 @@ class Code(StrEnum):
     WITHHELD = "WITHHELD"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """No later hop of `kind` whose minute is before `until` may let any of `slots` (mask bits) through."""
 
     kind: AudienceKind
@@ -77,8 +77,7 @@ class Limit:
         return minute < self.until or self.until == NEVER
 
 
-@dataclass(frozen=True, slots=True)
-class WhyNot:
+class WhyNot(NamedTuple):
     """One entry of a hop's reasons: `slots` (mask bits) were not let through; `until` is a minute, 0 for no end."""
 
     slots: int
@@ -87,8 +86,7 @@ class WhyNot:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRef:
+class PolicyRef(NamedTuple):
     """The releaser's policy in force; `EMPTY` is a lab's."""
 
     id: str
@@ -136,9 +134,10 @@ def hop_hash(hop: Hop) -> bytes:
 
 def encode_body(body: HopBody, n: int) -> bytes:
     """The body's bytes, for a report of n slots. ValueError where a rule is broken that the body alone can show."""
-    masks = [body.mask_out, *(limit.slots for limit in body.limits), *(why.slots for why in body.reasons)]
+    slots = [*(limit.slots for limit in body.limits), *(why.slots for why in body.reasons)]
+    masks = reduce(or_, slots, body.mask_out)
     if not (
-        all(0 <= mask < 1 << n for mask in masks)
+        0 <= masks < 1 << n
         and _well_formed(body.releaser, body.kind, body.audience, body.policy)
         and _limits_hold(body.limits)
         and _reasons_hold(body.reasons)
@@ -150,15 +149,14 @@ def encode_body(body: HopBody, n: int) -> bytes:
             "prev": body.prev,
             "mask_out": mask_bytes(body.mask_out, n),
             "tlp": body.tlp.name,
-            "kind": body.kind.value,
+            "kind": body.kind,
             "audience": body.audience,
             "limits": [
-                {"kind": limit.kind.value, "slots": mask_bytes(limit.slots, n), "until": limit.until}
-                for limit in body.limits
+                {"kind": limit.kind, "slots": mask_bytes(limit.slots, n), "until": limit.until} for limit in body.limits
             ],
             "policy": {"id": body.policy.id, "version": body.policy.version, "sha256": body.policy.sha256},
             "reasons": [
-                {"slots": mask_bytes(why.slots, n), "code": why.code.value, "until": why.until, "rule": why.rule}
+                {"slots": mask_bytes(why.slots, n), "code": why.code, "until": why.until, "rule": why.rule}
                 for why in body.reasons
             ],
             "minute": body.minute,
@@ -187,12 +185,13 @@ def read_body(raw: bytes, n: int) -> Unchecked:
         fields = _CODEC.decode(raw)
     except Malformed:
         raise Refused(Reason.HOP_MALFORMED) from None
-    kind = AudienceKind(fields["kind"])
+    kind = _KINDS[fields["kind"]]
     policy = PolicyRef(**fields["policy"])
-    limits = tuple(
-        Limit(AudienceKind(entry["kind"]), _mask(entry["slots"], n, Reason.HOP_INVALID), entry["until"])
-        for entry in fields["limits"]
-    )
+    try:
+        entries = [Limit(_KINDS[one["kind"]], mask_bits(one["slots"], n), one["until"]) for one in fields["limits"]]
+    except ValueError:
+        raise Refused(Reason.HOP_INVALID) from None
+    limits = tuple(entries)
     if not (_well_formed(fields["releaser"], kind, fields["audience"], policy) and _limits_hold(limits)):
         raise Refused(Reason.HOP_INVALID)
     return Unchecked(fields, n, kind, policy, limits)
@@ -220,21 +219,28 @@ class Unchecked:
 
     def mask_out(self, mask_in: int) -> int:
         """The mask that was let through, within `mask_in`; HOP_MASK."""
-        mask_out = _mask(self._fields["mask_out"], self._n, Reason.HOP_MASK)
+        try:
+            mask_out = mask_bits(self._fields["mask_out"], self._n)
+        except ValueError:
+            raise Refused(Reason.HOP_MASK) from None
         if mask_out & ~mask_in:
             raise Refused(Reason.HOP_MASK)
         return mask_out
 
     def reasons(self, withheld: int | None) -> tuple[WhyNot, ...]:
         """Everything about reasons, which cover exactly the bits `withheld` (None: not decided here); HOP_REASONS."""
-        reasons = tuple(
-            WhyNot(_mask(why["slots"], self._n, Reason.HOP_REASONS), Code(why["code"]), why["until"], why["rule"])
-            for why in self._fields["reasons"]
-        )
-        covered = sum(why.slots for why in reasons)  # disjoint, or refused
+        n, codes = self._n, Code.__members__
+        try:
+            reasons = [
+                WhyNot(mask_bits(why["slots"], n), codes[why["code"]], why["until"], why["rule"])
+                for why in self._fields["reasons"]
+            ]
+        except ValueError:
+            raise Refused(Reason.HOP_REASONS) from None
+        covered = sum([why.slots for why in reasons])  # disjoint, or refused
         if not _reasons_hold(reasons) or (withheld is not None and covered != withheld):
             raise Refused(Reason.HOP_REASONS)
-        return reasons
+        return tuple(reasons)
 
     def checked(self, mask_out: int, reasons: tuple[WhyNot, ...]) -> HopBody:
         """The body, from what the two checks above gave."""
@@ -243,7 +249,7 @@ class Unchecked:
             releaser=fields["releaser"],
             prev=fields["prev"],
             mask_out=mask_out,
-            tlp=Tlp[fields["tlp"]],
+            tlp=Tlp.__members__[fields["tlp"]],
             kind=self.kind,
             audience=fields["audience"],
             limits=self.limits,
@@ -272,7 +278,7 @@ def _well_formed(releaser: str, kind: AudienceKind, audience: str, policy: Polic
     if kind is AudienceKind.PUBLIC:
         named = audience == "public"
     elif kind is AudienceKind.COMMUNITY:
-        named = _COMMUNITY.fullmatch(audience) is not None
+        named = _is_community(audience)
     else:
         named = is_party_id(audience)
     in_force = policy == EMPTY or (matches_party_id(policy.id) and policy.version >= 1)
@@ -281,13 +287,17 @@ def _well_formed(releaser: str, kind: AudienceKind, audience: str, policy: Polic
 
 def _limits_hold(limits: Sequence[Limit]) -> bool:
     """Masks are not empty and, for one kind, disjoint; ordered by (kind, until), no pair twice."""
-    taken: dict[AudienceKind, int] = {}
+    last, until, taken = -1, 0, 0
     for limit in limits:
-        before = taken.get(limit.kind, 0)
-        if not limit.slots or limit.slots & before:
+        kind = _KIND_ORDER[limit.kind]
+        if kind > last:
+            taken = 0
+        elif kind < last or limit.until <= until:
             return False
-        taken[limit.kind] = before | limit.slots
-    return all((_KIND_ORDER[one.kind], one.until) < (_KIND_ORDER[two.kind], two.until) for one, two in pairwise(limits))
+        if not limit.slots or limit.slots & taken:
+            return False
+        last, until, taken = kind, limit.until, taken | limit.slots
+    return True
 
 
 def _reasons_hold(reasons: Sequence[WhyNot]) -> bool:
@@ -295,14 +305,17 @@ def _reasons_hold(reasons: Sequence[WhyNot]) -> bool:
     covered = 0
     for why in reasons:
         timed = why.until > 0 if why.code is Code.EMBARGOED else why.until == 0
-        if not why.slots or why.slots & covered or not timed or not _RULE.fullmatch(why.rule):
+        if not why.slots or why.slots & covered or not timed or not _is_rule(why.rule):
             return False
         covered |= why.slots
     return True
 
 
-def _mask(raw: bytes, n: int, reason: Reason) -> int:
-    try:
-        return mask_bits(raw, n)
-    except ValueError:
-        raise Refused(reason) from None
+@lru_cache(maxsize=1024)
+def _is_community(text: str) -> bool:
+    return _COMMUNITY.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _is_rule(text: str) -> bool:
+    return _RULE.fullmatch(text) is not None

@@ -97,11 +97,13 @@ class TrustView:
         return self.parties.get(party)
 
 
+@lru_cache(maxsize=1024)  # the same few parties stand in every report
 def is_party_id(text: str) -> bool:
     """Whether the text is a party id: its pattern, and not reserved for groups."""
     return matches_party_id(text) and text != "public" and not text.startswith("community-")
 
 
+@lru_cache(maxsize=1024)
 def matches_party_id(text: str) -> bool:
     """Whether the text has the pattern of a party id, reserved ones too (as ids of policies may)."""
     return _PARTY_ID.fullmatch(text) is not None

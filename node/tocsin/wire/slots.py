@@ -27,7 +27,7 @@ def ctx(header: bytes) -> bytes:
 
 def slot_digest(context: bytes, index: int, salt: bytes, value: bytes) -> bytes:
     """The commitment to slot `index`; `context` is the header's `ctx`."""
-    return sha256(_SLOT + context + _U16[index] + salt + value).digest()
+    return sha256(b"".join((_SLOT, context, _U16[index], salt, value))).digest()
 
 
 def slots_root(digests: Sequence[bytes]) -> bytes:
