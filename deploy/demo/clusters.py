@@ -30,7 +30,11 @@ class Clusters:
     """The brokers of the countries; each in its own folder, tied to this process: none outlives it."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
-        self.kafkas = {country: DevKafka(folder, secured=True) for country, folder in folders.items()}
+        # One is enough to learn how all of them start sooner.
+        self.kafkas = {
+            country: DevKafka(folder, secured=True, learns=i == 0)
+            for i, (country, folder) in enumerate(folders.items())
+        }
         self._pool = ThreadPoolExecutor(len(self.kafkas), thread_name_prefix="demo-kafka")
         self._starting: list[Future[None]] = []
 
@@ -70,6 +74,13 @@ class Clusters:
         for user, password in passwords.items():
             await admin.set_password(user, password)
         return plan.lines()
+
+    def learn(self, screen: Screen) -> None:
+        """Stop the broker that learned from this run, and keep what it learned; it takes some seconds, once."""
+        for kafka in self.kafkas.values():
+            if kafka.is_learning:
+                screen.line("kafka", "keeps what lets it start sooner next time; once, for some seconds", style="dim")
+                kafka.stop()
 
     def end(self) -> None:
         """End every broker, also one that is only starting; nothing is left. Its data is made anew by the next run."""

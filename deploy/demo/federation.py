@@ -89,6 +89,10 @@ class Federation:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
+    async def end_nodes(self) -> None:
+        """Every node sends what it has sealed, and ends."""
+        await asyncio.gather(*(node.stop() for node in self.nodes.values()))
+
     async def failed(self) -> None:
         """Ends, with its exception, when something that should go on for ever does not."""
         done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -110,8 +114,10 @@ async def federation(folder: Path, screen: Screen) -> AsyncIterator[Federation]:
                 yield fed
             finally:
                 await fed.end_tasks()
+        await fed.end_nodes()
+        await asyncio.to_thread(clusters.learn, screen)
     finally:
-        await asyncio.gather(*(node.stop() for node in fed.nodes.values()))
+        await fed.end_nodes()
         await asyncio.to_thread(clusters.end)
 
 

