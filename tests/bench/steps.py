@@ -82,7 +82,8 @@ class Case:
         return decision
 
     def decide_all(self, audiences: int) -> None:
-        """A decision for every audience of the policy."""
+        """A decision for every audience of the policy; nothing is remembered from the call before."""
+        self.facts._asked = None
         for audience in self.settings[audiences].audiences():
             self.decide(audience, audiences)
 
