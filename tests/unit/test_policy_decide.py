@@ -9,7 +9,7 @@ from tests.property.policy_cases import NAMES, PARTIES, SCHEMA, Head, PolicyText
 from tocsin.flow.decide import UNREADABLE, WITHHELD, Decision, Incident, Nothing, Question, Why, decide, explain
 from tocsin.flow.vector import run_policy_vector
 from tocsin.wire.header import Stage, Tlp
-from tocsin.wire.hop import EMPTY, AudienceKind, HopBody, Limit, encode_body
+from tocsin.wire.hop import EMPTY, NEVER, AudienceKind, HopBody, Limit, encode_body
 
 START = 20_000
 RULES = [
@@ -91,6 +91,32 @@ def test_what_an_officer_withholds_from_the_own_public_is_kept_from_others_publi
     )
     assert not any(e.kind is AudienceKind.PUBLIC and e.slots >> title & 1 for e in plain)
     assert any(e.kind is AudienceKind.PUBLIC and e.slots >> title & 1 for e in asked)
+
+
+ALIKE = [RuleText("give", ["*"], "disclose", ["*"]), RuleText("hold", ["*"], "withhold", ["title"], "hold = true")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        pytest.param({"officer_withheld_elsewhere": {"gb": 1 << SCHEMA.index("critical")}}, "gb", id="an officer"),
+        pytest.param({"approvals": {("hold", "gb"): True}}, "gb", id="an approved hold"),
+        pytest.param({"approvals": {("hold", "gb"): False}}, "gb", id="a refused hold"),
+        pytest.param(
+            {"chain": received(Limit(AudienceKind.BODY, 1 << SCHEMA.index("severity"), NEVER))},
+            "world",
+            id="limits of a kind",
+        ),
+    ],
+)
+def test_audiences_with_the_same_rules_share_no_answer_where_anything_else_tells_them_apart(changes, other):
+    first = ask(policy=PolicyText(ALIKE, [], {}).policy(), **changes)
+    if first.chain:
+        first = replace(first, header=Head("gb", Stage.INITIAL, Tlp.CLEAR, exercise=False))
+    found, after = decide(first), decide(first.to(other, sent=False))
+    assert after == decide(replace(first.to(other, sent=False)))
+    told = [(one.body.mask_out, one.body.limits, one.body.reasons, one.open_holds) for one in (found, after)]
+    assert told[0] != told[1]
 
 
 def test_explain_says_for_each_field_which_rule_gave_or_took_it():

@@ -22,7 +22,7 @@ from tocsin.wire.slots import (
     ctx,
     mask_bits,
     mask_bytes,
-    slot_digest,
+    slot_digests,
     slots_root,
 )
 
@@ -68,10 +68,10 @@ class Envelope:
     @cached_property
     def all_digests(self) -> tuple[bytes, ...]:
         """The digest of every slot: computed where it is disclosed, as received where it is not."""
-        context, hidden = ctx(self.header), iter(self.digests)
-        opened = zip(self.salts, self.values, strict=True)
+        shown = slot_digests(ctx(self.header), zip(self.shown, self.salts, self.values, strict=True))
+        opened, hidden = iter(shown), iter(self.digests)
         mask = self.mask
-        return tuple([slot_digest(context, i, *next(opened)) if mask >> i & 1 else next(hidden) for i in range(self.n)])
+        return tuple([next(opened if mask >> i & 1 else hidden) for i in range(self.n)])
 
     @cached_property
     def entry(self) -> bytes:
@@ -103,9 +103,8 @@ class Draft:
     @cached_property
     def slots_root(self) -> bytes:
         """The commitment to all slots."""
-        context = ctx(self.header)
-        pairs = zip(self.salts, self.values, strict=True)
-        return slots_root([slot_digest(context, i, salt, value) for i, (salt, value) in enumerate(pairs)])
+        opened = zip(range(len(self.values)), self.salts, self.values, strict=True)
+        return slots_root(slot_digests(ctx(self.header), opened))
 
     @cached_property
     def entry(self) -> bytes:

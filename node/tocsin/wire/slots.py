@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SALT_BYTES = 16
 DIGEST_BYTES = 32
@@ -27,7 +27,18 @@ def ctx(header: bytes) -> bytes:
 
 def slot_digest(context: bytes, index: int, salt: bytes, value: bytes) -> bytes:
     """The commitment to slot `index`; `context` is the header's `ctx`."""
-    return sha256(b"".join((_SLOT, context, _U16[index], salt, value))).digest()
+    return slot_digests(context, [(index, salt, value)])[0]
+
+
+def slot_digests(context: bytes, opened: Iterable[tuple[int, bytes, bytes]]) -> list[bytes]:
+    """The commitments to slots, each given as index, salt and value; the block that all begin with is hashed once."""
+    begin = sha256(_SLOT + context)
+    digests = []
+    for index, salt, value in opened:
+        digest = begin.copy()
+        digest.update(_U16[index] + salt + value)
+        digests.append(digest.digest())
+    return digests
 
 
 def slots_root(digests: Sequence[bytes]) -> bytes:
