@@ -278,6 +278,14 @@ async def test_migrating_again_or_twice_at_once_changes_nothing(url) -> None:
     await asyncio.gather(one.close(), two.close())
 
 
+async def test_several_stores_of_one_process_are_migrated_at_once(tmp_path) -> None:
+    stores = [SqlStore(f"sqlite:///{tmp_path}/{number}") for number in range(6)]
+    await asyncio.gather(*(made.migrate() for made in stores))
+    for made in stores:
+        await made.check()
+        await made.close()
+
+
 async def test_a_store_of_a_newer_version_is_refused_and_left_alone(migrated, url) -> None:
     engine = sync_engine(url)
     with engine.begin() as connection:

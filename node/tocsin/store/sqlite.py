@@ -59,11 +59,12 @@ class Sqlite:
             ) from error
 
     async def inspect(self, look: Callable[[Connection], T]) -> T:
-        """What `look` finds or does over a connection of SQLAlchemy, within one transaction."""
-        self._require_file()
-        return await to_the_end(asyncio.to_thread(self._inspect, look))
+        """What `look` finds or does over a connection of SQLAlchemy, within one transaction.
 
-    def _inspect(self, look: Callable[[Connection], T]) -> T:
+        In the loop's thread, though it may wait there for another process: a start has nothing else to do, and
+        Alembic's context is one for all threads, so that two migrations at once would each use the other's.
+        """
+        self._require_file()
         engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         with engine.begin() as connection:
