@@ -220,8 +220,7 @@ def _stored(row: Row) -> Row:
             case str(value) if type(value) is not str:
                 changed[column.name] = str(value)
             case str(value):
-                value.encode()
-                if "\0" in value:  # PostgreSQL holds none
+                if b"\0" in value.encode():  # PostgreSQL holds none
                     raise UnicodeError(column.name)
             case int(value) if not -(2**63) <= value < 2**63:
                 raise OverflowError(column.name)

@@ -130,16 +130,6 @@ def pure_steps(rounds: int) -> dict[str, float]:
     return cpu_us(calls, rounds)
 
 
-class _FrozenSigner:
-    """jp's relay key; the port's shape."""
-
-    def key_id(self, use: KeyUse) -> bytes:
-        return frozen.key_id("jp", use)
-
-    async def sign(self, use: KeyUse, message: bytes) -> bytes:
-        return frozen.sign("jp", use, message)
-
-
 async def store_steps(folder: Path, batches: int) -> dict[str, float]:
     """What a report costs the store, and what the whole of `receive` and `release` costs, per report in batches of 64.
 

@@ -100,7 +100,7 @@ class Admission:
     def _union_notes(self, verified: Verified, held: Sequence[Copy]) -> Iterable[Note]:
         """LADDER_MISMATCH: rungs that arrive in different copies are compared in the union (protocol section 7)."""
         slots = {slot: value for copy in held for slot, value in parse_envelope(copy.framed).disclosed.items()}
-        if held and rungs_disagree(verified.judged, slots):
+        if rungs_disagree(verified.judged, slots):
             yield Note.LADDER_MISMATCH
 
     async def close(self, tx: Tx) -> None:

@@ -18,7 +18,7 @@ from tocsin.policy.evaluate import Prospect, facts_of, is_endless
 from tocsin.policy.explain import FieldLine, explain_fields
 from tocsin.policy.invariants import STOPS, UNCORRECTABLE, Stop, Why, binding_tlp, hop_minute, is_correction
 from tocsin.policy.question import Incident, Question
-from tocsin.policy.rules import Effect
+from tocsin.policy.rules import Effect, Policy
 from tocsin.wire.hop import MAX_BODY, NEVER, HopBody, Limit, PolicyRef, WhyNot, encode_body
 
 __all__ = [
@@ -124,11 +124,9 @@ def _answer(q: Question, stops: tuple[Stop, ...], minute: int) -> _Answer:
     if isinstance(found, Why):
         holds = _open_holds(q, case.prospect, minute) if found is Why.NO_SLOT else ()
         return _Answer(found, later, holds, (), ())
-    if q.policy is None:
-        raise AssertionError("the first stop is that there is no policy")
-    told = attest.what_is_told(case.prospect, found, minute)
-    limits = attest.limits(q, q.policy, found, minute, told)
-    reasons = attest.reasons(q, q.policy, case.prospect.told(told), found, minute)
+    policy, told = _policy_of(q), attest.what_is_told(case.prospect, found, minute)
+    limits = attest.limits(q, policy, found, minute, told)
+    reasons = attest.reasons(q, policy, case.prospect.told(told), found, minute)
     return _Answer(found, later, _open_holds(q, case.prospect, minute), limits, reasons)
 
 
@@ -163,10 +161,14 @@ class _Case:
         return None
 
 
-def _body(q: Question, answer: _Answer, mask_out: int, minute: int) -> HopBody:
-    policy = q.policy
-    if policy is None:
+def _policy_of(q: Question) -> Policy:
+    if q.policy is None:
         raise AssertionError("the first stop is that there is no policy")
+    return q.policy
+
+
+def _body(q: Question, answer: _Answer, mask_out: int, minute: int) -> HopBody:
+    policy = _policy_of(q)
     body = HopBody(
         releaser=q.node,
         prev=q.prev,

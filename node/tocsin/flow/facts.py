@@ -62,9 +62,8 @@ class Facts:
         report, minute = self.reports[copy.leaf], minute_up(now_ms)
         sent = (audience, report.origin, report.incident) in self._sent
         if self._asked is not None:
-            *about, question = self._asked
-            same = about[0] is setting and about[1] is copy and about[2] is verified
-            if same and question.now_minute == minute:
+            under, of, as_verified, question = self._asked
+            if under is setting and of is copy and as_verified is verified and question.now_minute == minute:
                 return question.to(audience, sent=sent)
         policy = setting.policy_for(report.schema, minute)
         answered = {

@@ -14,6 +14,8 @@ def rungs_disagree(judged: Judged, held: Mapping[int, bytes]) -> bool:
 
     `held` are encoded values by slot, of every copy held: a slot has one value in all of them, since it is committed to.
     """
+    if not held:  # those of one copy agree, or it is refused (protocol section 6, step 7)
+        return False
     union = dict(judged.values)
     for slot, value in held.items():
         if slot not in union and slot not in judged.unreadable and slot < len(judged.schema.fields):

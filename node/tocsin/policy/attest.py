@@ -58,13 +58,13 @@ def limits(q: Question, policy: Policy, mask_out: int, minute: int, told: Sight)
     """What is asked of whoever relays further, per kind; a hop to a group asks nothing."""
     if not q.kind.one_reader:
         return ()
-    asked = []
+    asked, facts = [], facts_of(q)
     for kind in _KINDS:
         slots = mask_out & ~policy.onward.get(kind, 0)
         if not slots or not asks_of(kind):
             continue
         names = () if kind.one_reader else policy.audiences_of(kind)
-        prospects = [Prospect(q, facts_of(q), name, kind, told) for name in names]
+        prospects = [Prospect(q, facts, name, kind, told) for name in names]
         asked += [Limit(kind, part, until) for until, part in since(prospects, slots, minute) if until > minute]
     return tuple(asked)
 

@@ -21,6 +21,7 @@ PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 
 _PARTY_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_LONGEST_ID = 32
 _IDENTITY = b"\x01" + bytes(31)
 
 
@@ -97,15 +98,18 @@ class TrustView:
         return self.parties.get(party)
 
 
-@lru_cache(maxsize=1024)  # the same few parties stand in every report
 def is_party_id(text: str) -> bool:
     """Whether the text is a party id: its pattern, and not reserved for groups."""
     return matches_party_id(text) and text != "public" and not text.startswith("community-")
 
 
-@lru_cache(maxsize=1024)
 def matches_party_id(text: str) -> bool:
     """Whether the text has the pattern of a party id, reserved ones too (as ids of policies may)."""
+    return len(text) <= _LONGEST_ID and _fits(text)  # a peer decides how long: only what may fit is remembered
+
+
+@lru_cache(maxsize=1024)  # the same few parties stand in every report
+def _fits(text: str) -> bool:
     return _PARTY_ID.fullmatch(text) is not None
 
 
