@@ -95,7 +95,7 @@ class Log:
                 renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
-        )
+        ).bind()  # now, and not at every line
 
     def debug(self, event: str, **fields: Unpack[Fields]) -> None:
         """What helps to find a fault."""

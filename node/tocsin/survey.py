@@ -54,7 +54,7 @@ async def _source(tx: Tx, inlet: Inlet, now_ms: int, since_ms: int) -> SourceGau
         last = await tx.find(ShownHead, {"topic": inlet.topic}, order=("-epoch", "-seq"), limit=1)
         age_s = (now_ms - max(since_ms, last[0].shown_ms if last else 0)) / 1000
     unkept = await tx.find(
-        Quarantined, {"topic": inlet.topic, "state": "HELD", "value": b""}, order=("at_ms",), limit=1
+        Quarantined, {"topic": inlet.topic, "state": "HELD", "kept": False}, order=("at_ms",), limit=1
     )
     return SourceGauges(
         head_age_s=age_s,

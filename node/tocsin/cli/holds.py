@@ -121,7 +121,7 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
     report = (await tx.get(Report, [(hold.leaf,)]))[hold.leaf,]
     data = _row(hold, report) | {"id": acts.hold_id(hold), "leaf": hold.leaf, "stage": report.stage}
     data |= {"tlp": Tlp(report.tlp).name, "policy_version": hold.policy_version}
-    facts, opened, now = await Facts.load(tx, [(hold.leaf, hold.audience)]), Opened(), now_ms()
+    facts, opened, now = await Facts.load(tx, [hold.leaf]), Opened(), now_ms()
     kept: list[str] = []
     basis = ""
     for copy in facts.copies[hold.leaf]:

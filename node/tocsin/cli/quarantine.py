@@ -52,7 +52,7 @@ async def show_row(record: Row) -> None:
         | {
             "source": row.source,
             "sha256": row.digest,
-            "bytes_kept": bool(row.value),
+            "bytes_kept": row.kept,
             "tried_again": again,
         }
     )

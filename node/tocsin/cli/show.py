@@ -139,7 +139,8 @@ def _copy(copy: Copy, seen: Seen | None) -> dict[str, Any]:
 async def _decisions(tx: Tx, report: Report, schema: Schema | None) -> list[dict[str, Any]]:
     found = []
     n = await _slots(tx, report)
-    for row in await tx.find(Decided, {"leaf": report.leaf}, order=("decided_ms", "audience")):
+    of = {"incident": report.incident, "origin": report.origin, "leaf": report.leaf}  # there is an index of incidents
+    for row in await tx.find(Decided, of, order=("decided_ms", "audience")):
         body = parse_body(row.body, n)
         held_back = [
             {

@@ -29,19 +29,17 @@ class Facts:
     _asked: tuple[Setting, Copy, Verified, Question] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    async def load(cls, tx: Tx, about: Iterable[tuple[bytes, str]]) -> Facts:
-        """The facts about these reports (leaves), each for an audience."""
-        facts, pairs = cls(), list(about)
-        leaves = sorted({leaf for leaf, _ in pairs})
+    async def load(cls, tx: Tx, about: Iterable[bytes]) -> Facts:
+        """The facts about these reports (leaves), for every audience."""
+        facts, leaves = cls(), sorted(set(about))
         facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
         incidents = sorted({r.incident for r in facts.reports.values()})
-        audiences = sorted({audience for _, audience in pairs})
         origins = sorted({r.origin for r in facts.reports.values()})
         for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
             facts._incident[report.origin, report.incident].append(report)
         for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
             facts.copies[copy.leaf].append(copy)
-        for row in await tx.find(Decided, {"incident": incidents, "audience": audiences}):
+        for row in await tx.find(Decided, {"incident": incidents, "origin": origins}):
             facts.add(row)
         for hold in await tx.find(Hold, {"leaf": leaves}):
             facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold

@@ -142,7 +142,8 @@ class Follow:
     async def _take(self, records: list[Record]) -> list[Outcome]:
         while True:
             try:
-                return await self._parts.receive.take(self._inlet, records)
+                async with self._parts.turn:
+                    return await self._parts.receive.take(self._inlet, records)
             except Conflict:
                 await asyncio.sleep(0)
 

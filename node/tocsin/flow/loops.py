@@ -221,11 +221,14 @@ class Loops:
     async def releasing(self) -> None:
         """Decide and seal whatever is due."""
         parts = self._parts
+
+        async def in_turn() -> list[Done]:
+            async with parts.turn:
+                return await parts.release.run() if self.may_sign() else []
+
         while True:
             self._due.clear()
-            done: list[Done] = []
-            if self.may_sign():
-                done = await self._guard("release", parts.release.run) or []
+            done = await self._guard("release", in_turn) or []
             for one in done:
                 parts.watch.done(one)
             if done:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -82,3 +83,5 @@ class Parts:
     watch: Watch
     connections: Callable[[], int] = lambda: 1
     """How many connections to the store were made so far; a new one may lead to another, older server."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One batch at a time is taken or decided: side by side on one processor, each would wait for parts of the others."""

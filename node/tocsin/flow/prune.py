@@ -39,7 +39,7 @@ class Prune:
         gone = sum([await self._outbox(topic, before) for topic in topics])
         # Settled by acceptance or by an officer; or only ever a place and a hash, which its topic no longer has.
         gone += await self._older(Quarantined, {"state": ["DROPPED", "REPLAYED"]}, before)
-        gone += await self._older(Quarantined, {"state": "HELD", "value": b""}, before)
+        gone += await self._older(Quarantined, {"state": "HELD", "kept": False}, before)
         gone += await self._older(NoteRow, {}, before)
         return gone
 

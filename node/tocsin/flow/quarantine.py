@@ -116,7 +116,7 @@ class Quarantine:
 
     async def _record(self, inlet: Inlet, row: Quarantined) -> Record | None:
         """The record as it was; None where its bytes are not kept and its topic no longer has them."""
-        if row.value or not row.size:
+        if row.kept:
             headers = tuple((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
             return Record(row.topic, row.offset, row.record_key, row.value, headers, row.at_ms)
         found = await self._refetch(inlet, row.offset)

@@ -293,13 +293,14 @@ class _Rows:
             offset=record.offset,
             source=self._inlet.party,
             reason=reason.value,
-            record_key=record.key[:KEY_KEPT],
-            value=b"" if full else record.value,
-            headers=json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]]),
+            state="HELD",
+            kept=not full,
+            at_ms=self._now_ms,
             digest=hashlib.sha256(record.value).digest(),
             size=len(record.value),
-            state="HELD",
-            at_ms=self._now_ms,
+            record_key=record.key[:KEY_KEPT],
+            headers=json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]]),
+            value=b"" if full else record.value,
         )
 
     async def close(self, tx: Tx) -> None:

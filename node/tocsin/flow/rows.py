@@ -97,7 +97,8 @@ class NoteRow(Row):
 class Quarantined(Row):
     """A rejected record at rest. `state` is HELD, REPLAY (asked for by an officer), REPLAYED or DROPPED.
 
-    Beyond the cap of its source `value` is empty: coordinates, hash and reason stay, and replay fetches it again.
+    Beyond the cap of its source it is not `kept`: `value` is empty, coordinates, hash and reason stay, and replay
+    fetches it again.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("topic", "offset")
@@ -105,13 +106,14 @@ class Quarantined(Row):
     offset: int
     source: str
     reason: str
-    record_key: bytes
-    value: bytes
-    headers: str
+    state: str
+    kept: bool
+    at_ms: int
     digest: bytes
     size: int
-    state: str
-    at_ms: int
+    record_key: bytes
+    headers: str
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)

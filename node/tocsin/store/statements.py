@@ -20,7 +20,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    false,
     func,
     insert,
     or_,
@@ -107,6 +106,11 @@ def question(where: Mapping[str, Any]) -> tuple[Shape, Parameters]:
     return shape, {f"w{i}_{j}": value for i, (_, _, values) in enumerate(found) for j, value in enumerate(values)}
 
 
+def is_vain(shape: Shape) -> bool:
+    """Whether no row can fit: one of no values is asked for."""
+    return any(size == 0 for _, _, size in shape)
+
+
 def filled(items: list[Any]) -> list[Any]:
     """Filled up with the last one to a power of two: a few statements per table, not one per number of items."""
     return items + items[-1:] * ((1 << (len(items) - 1).bit_length()) - len(items)) if items else items
@@ -160,7 +164,7 @@ def _conditions(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
 def _condition(column: ColumnElement[Any], sign: str, values: list[BindParameter[Any]]) -> ColumnElement[bool]:
     match sign:
         case "in":
-            return column.in_(values) if values else false()
+            return column.in_(values)
         case ">=":
             return column >= values[0]
         case "<=":

@@ -54,6 +54,8 @@ class SqlTx:
     ) -> list[R]:
         """Rows that fit `where`, in order."""
         shape, parameters = statements.question(where)
+        if statements.is_vain(shape):
+            return []
         statement = statements.finding(TABLES[kind], shape, tuple(order), limited=limit is not None)
         if limit is not None:
             parameters["most"] = limit
@@ -63,6 +65,8 @@ class SqlTx:
     async def count(self, kind: type[R], where: Mapping[str, Any]) -> int:
         """The number of rows that fit `where`."""
         shape, parameters = statements.question(where)
+        if statements.is_vain(shape):
+            return 0
         ((number,),), _ = await self._execute(statements.counting(TABLES[kind], shape), parameters)
         return int(number)
 

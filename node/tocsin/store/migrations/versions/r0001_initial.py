@@ -79,9 +79,7 @@ def upgrade() -> None:
         comment="Sealed decisions",
     )
     with op.batch_alter_table("decided", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_decided_audience_incident_origin"), ["audience", "incident", "origin"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_decided_incident_origin"), ["incident", "origin"], unique=False)
 
     op.create_table(
         "due",
@@ -108,7 +106,7 @@ def upgrade() -> None:
         comment="Decisions that are owed",
     )
     with op.batch_alter_table("due", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_due_minute"), ["minute"], unique=False)
+        batch_op.create_index(batch_op.f("ix_due_minute_since_ms_leaf"), ["minute", "since_ms", "leaf"], unique=False)
 
     op.create_table(
         "hold",
@@ -319,18 +317,6 @@ def upgrade() -> None:
             nullable=False,
             comment="Why it was rejected",
         ),
-        sa.Column("record_key", sa.LargeBinary(), nullable=False, comment="Original key"),
-        sa.Column(
-            "value", sa.LargeBinary(), nullable=False, comment="Original value; empty beyond the cap of its source"
-        ),
-        sa.Column(
-            "headers",
-            sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
-            nullable=False,
-            comment="Original headers, JSON",
-        ),
-        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the value"),
-        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False, comment="Bytes of the value"),
         sa.Column(
             "state",
             sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
@@ -338,14 +324,35 @@ def upgrade() -> None:
             comment="HELD, REPLAY, REPLAYED or DROPPED",
         ),
         sa.Column(
+            "kept",
+            sa.Boolean(),
+            nullable=False,
+            comment="The value is here; beyond the cap of its source it is only in the topic",
+        ),
+        sa.Column(
             "at_ms", sa.BigInteger(), autoincrement=False, nullable=False, comment="When it was rejected, ms since 1970"
         ),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the value"),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False, comment="Bytes of the value"),
+        sa.Column("record_key", sa.LargeBinary(), nullable=False, comment="Original key"),
+        sa.Column(
+            "headers",
+            sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+            nullable=False,
+            comment="Original headers, JSON",
+        ),
+        sa.Column("value", sa.LargeBinary(), nullable=False, comment="Original value, or empty"),
         sa.PrimaryKeyConstraint("topic", "offset", name=op.f("pk_quarantined")),
         comment="Rejected records at rest",
     )
     with op.batch_alter_table("quarantined", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_quarantined_state_reason"), ["state", "reason"], unique=False)
-        batch_op.create_index(batch_op.f("ix_quarantined_topic_state"), ["topic", "state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_quarantined_state_kept_at_ms"), ["state", "kept", "at_ms"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_quarantined_topic_state_kept_at_ms"), ["topic", "state", "kept", "at_ms"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_quarantined_topic_state_offset"), ["topic", "state", "offset"], unique=False
+        )
 
     op.create_table(
         "report",
@@ -538,7 +545,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("submission", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_submission_report"), ["report"], unique=False)
-        batch_op.create_index(batch_op.f("ix_submission_state_received_ms"), ["state", "received_ms"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_submission_state_lab_received_ms"), ["state", "lab", "received_ms"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_submission_state_told"), ["state", "told"], unique=False)
 
     op.create_table(
         "withholding",
