@@ -132,14 +132,16 @@ class DevKafka:
             for left in reversed(range(_TRIES)):
                 if fresh:
                     self._format()
+                helped = self._head_start().folder.exists()
                 try:
                     self._launch()
                 except _Broke:
                     # Between the choice of the ports and the broker's start somebody else may have taken one.
                     taken = fresh and "Address already in use" in self.log.read_text(errors="replace")
-                    # What is kept may be damaged: then it is not tried a second time.
-                    if not left or not (taken or self._head_start().forget()):
+                    if not left or not (taken or helped):
                         raise
+                    if not taken:
+                        self._head_start().forget()  # it may be damaged
                     if fresh:
                         self._instance_file.unlink()
                         shutil.rmtree(self.folder / "data")
@@ -273,7 +275,9 @@ class DevKafka:
         instance, classes = self._instance(), self._head_start().classes
         own = [f"-Dtocsin.instance={instance['instance']}", "-Dlog4j2.configurationFile=log4j2.properties"]
         if classes.exists():
-            own += ["-Xlog:aot*=off", f"-XX:AOTCache={classes}", "-XX:+VerifySharedSpaces"]
+            # Verified by its checksums; where it cannot be used the JVM ends at once, and is started without.
+            kept = [f"-XX:AOTCache={classes}", "-XX:AOTMode=on", "-XX:+VerifySharedSpaces"]
+            own += ["-Xlog:aot*=off", *kept]
         elif self.learns:
             own += ["-Xlog:aot*=off", "-XX:AOTMode=record", f"-XX:AOTConfiguration={self._recorded}"]
         command = self._bound([*self._java(*own), "kafka.Kafka", "server.properties"])
