@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from deploy.demo.brokers import Brokers, missing_jars
 from deploy.demo.folder import chosen, fresh
 
 from tocsin.errors import TocsinError
@@ -22,14 +24,25 @@ def main() -> int:
     seconds = parser.parse_args().seconds
     try:
         with fresh(chosen()) as folder:
-            from deploy.demo.run import run  # noqa: PLC0415 - it takes seconds, in which Ctrl-C is a quiet end as well
-
-            return TRUE if run(folder, seconds) else UNTRUE
+            return TRUE if _run(folder, seconds) else UNTRUE
     except TocsinError as fault:
         sys.stderr.write("\n   ".join(filter(None, (f"error: {fault.thing}", fault.place, fault.remedy))) + "\n")
         return UNTRUE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run(folder: Path, seconds: float) -> bool:
+    brokers = Brokers(folder)
+    try:
+        if not missing_jars():  # what is to be downloaded first is shown
+            brokers.begin()
+        # It takes seconds, in which the brokers start already, and Ctrl-C is a quiet end as well.
+        from deploy.demo.run import run  # noqa: PLC0415
+
+        return run(folder, brokers, seconds)
+    finally:
+        brokers.end()
 
 
 if __name__ == "__main__":

@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 
+from deploy.demo.brokers import SUPERUSER, Brokers, broker_jars, missing_jars
 from deploy.demo.screen import Screen
 
 from tocsin.config import Config
-from tocsin.errors import AdapterError
 from tocsin.kafka.admin import Admin
 from tocsin.kafka.configured import wanted
 from tocsin.kafka.connection import Connection
-from tocsin.kafka.dev import DevKafka, cache_folder, deploy_folder
-from tocsin.kafka.jars import fetch_jars, read_lock
+from tocsin.kafka.dev import cache_folder
+from tocsin.kafka.jars import fetch_jars
 from tocsin.kafka.plan import compare
 
-SUPERUSER = "broker"
 _PROGRESS_S = 2.0
-_AGAIN_S = 0.1
 _MB = 1_000_000
 
 
 class Clusters:
-    """The brokers of the countries; each in its own folder, tied to this process: none outlives it."""
+    """What is done with the brokers, and the ways to reach them."""
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
-        # One is enough to learn how all of them start sooner.
-        self.kafkas = {
-            country: DevKafka(folder, secured=True, learns=i == 0)
-            for i, (country, folder) in enumerate(folders.items())
-        }
-        self._pool = ThreadPoolExecutor(len(self.kafkas), thread_name_prefix="demo-kafka")
-        self._starting: list[Future[None]] = []
-
-    def prepare(self) -> None:
-        """The certificate authority of each, before anything uses it from several threads."""
-        for kafka in self.kafkas.values():
-            assert kafka.pki.ca.exists()  # noqa: S101 - asking for it makes it
-            kafka.pki.client(SUPERUSER)
-
-    def begin(self) -> None:
-        """Start all at once; `started` waits for one of them."""
-        self._starting = [self._pool.submit(kafka.start) for kafka in self.kafkas.values()]
+    def __init__(self, brokers: Brokers) -> None:
+        self.brokers = brokers
+        self.kafkas = brokers.kafkas
 
     async def started(self) -> None:
         """Every broker takes connections. `AdapterError` with the end of a broker's log where one does not."""
-        await asyncio.gather(*(asyncio.wrap_future(future) for future in self._starting))
+        await asyncio.gather(*(asyncio.wrap_future(future) for future in self.brokers.starting))
 
     def as_superuser(self, country: str) -> Connection:
         """The way of whoever runs that country's brokers: past every right, as a broker's operator can."""
@@ -82,29 +61,11 @@ class Clusters:
                 screen.line("kafka", "keeps what lets it start sooner next time; once, for some seconds", style="dim")
                 kafka.stop()
 
-    def end(self) -> None:
-        """End every broker, also one that is only starting; nothing is left. Its data is made anew by the next run."""
-        for future in self._starting:
-            future.cancel()
-        # One that is being formatted starts after it was told to end: so it is told until nobody starts any more.
-        while not all(future.done() for future in self._starting):
-            self._kill()
-            time.sleep(_AGAIN_S)
-        self._kill()
-        self._pool.shutdown()
-
-    def _kill(self) -> None:
-        for kafka in self.kafkas.values():
-            with suppress(AdapterError):
-                kafka.kill()
-
 
 async def download(screen: Screen) -> None:
     """Apache Kafka's jars, once; with progress where they are not there yet."""
-    jars = read_lock((deploy_folder() / "jars.lock").read_text())
-    cache = cache_folder() / "jars"
-    total = sum(jar.size for jar in jars)
-    missing = [jar for jar in jars if not (cache / jar.path).is_file()]
+    jars, cache = broker_jars(), cache_folder() / "jars"
+    total, missing = sum(jar.size for jar in jars), missing_jars()
     work = asyncio.create_task(asyncio.to_thread(fetch_jars, jars, cache))
     if missing:
         screen.line("kafka", f"downloads {len(missing)} jars of Apache Kafka 4.3 into {cache}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from deploy.demo import INSTITUTES
+
 from tocsin.packaged import packaged, published_schemas
 from tocsin.policy.language import parse_policy
 from tocsin.report.schema import Schema
 from tocsin.wire.hop import AudienceKind
-
-INSTITUTES = ("gb", "jp", "ke")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.demo.brokers import Brokers
 from deploy.demo.clusters import Clusters, download
 from deploy.demo.countries import Country, countries
 from deploy.demo.labs import Lab
@@ -101,10 +102,9 @@ class Federation:
 
 
 @asynccontextmanager
-async def federation(folder: Path, screen: Screen) -> AsyncIterator[Federation]:
+async def federation(folder: Path, brokers: Brokers, screen: Screen) -> AsyncIterator[Federation]:
     """Begin everything; end it all when the block ends, however it ends."""
-    prepared = Prepared(folder, countries())
-    clusters = Clusters({country.id: prepared.home(country.id) / "kafka" for country in prepared.countries})
+    prepared, clusters = Prepared(folder, countries()), Clusters(brokers)
     fed = Federation(screen, prepared, clusters)
     try:
         await _begin_clusters(fed)
@@ -118,14 +118,13 @@ async def federation(folder: Path, screen: Screen) -> AsyncIterator[Federation]:
         await asyncio.to_thread(clusters.learn, screen)
     finally:
         await fed.end_nodes()
-        await asyncio.to_thread(clusters.end)
+        await asyncio.to_thread(brokers.end)
 
 
 async def _begin_clusters(fed: Federation) -> None:
     await download(fed.screen)
     fed.screen.line("demo", f"makes keys, certificates and policies in {near(fed.prepared.folder)}")
-    fed.clusters.prepare()
-    fed.clusters.begin()
+    fed.clusters.brokers.begin()
     fed.prepared.keys()
     await fed.clusters.started()
     fed.screen.line("kafka", "three clusters run: mutual TLS between countries, SCRAM for labs")

@@ -16,7 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.demo.clusters import SUPERUSER, Clusters
+from deploy.demo.brokers import SUPERUSER
+from deploy.demo.clusters import Clusters
 from deploy.demo.countries import Country
 
 from tocsin.kafka.dev import DevKafka

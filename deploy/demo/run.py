@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deploy.demo.brokers import Brokers
 from deploy.demo.federation import Federation, federation, near
 from deploy.demo.screen import Screen, Unmet
 from deploy.demo.story import Story
@@ -18,18 +19,18 @@ from deploy.demo.story import Story
 _INTERRUPTED = 130
 
 
-def run(folder: Path, seconds: float) -> bool:
+def run(folder: Path, brokers: Brokers, seconds: float) -> bool:
     """Whether everything that was shown was true. `seconds` 0 goes on until somebody interrupts."""
     with asyncio.Runner() as runner:
-        return runner.run(_run(Screen(), folder, seconds))
+        return runner.run(_run(Screen(), folder, brokers, seconds))
 
 
-async def _run(screen: Screen, folder: Path, seconds: float) -> bool:
+async def _run(screen: Screen, folder: Path, brokers: Brokers, seconds: float) -> bool:
     """Tell the story, go on until it is time or somebody interrupts, and end everything."""
     ending = _Ending()
     ending.listen()
     try:
-        async with federation(folder, screen) as fed:
+        async with federation(folder, brokers, screen) as fed:
             story = Story(fed, screen)
             try:
                 await _first_of(story.tell(), fed.failed())

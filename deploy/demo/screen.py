@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from deploy.demo import BEGAN
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -27,7 +28,7 @@ class Screen:
     """Lines for people; without colours where the output is no terminal."""
 
     console: Console = field(default_factory=lambda: Console(width=WIDTH, highlight=False, markup=False, emoji=False))
-    began: float = field(default_factory=time.monotonic)
+    began: float = BEGAN
     claims: list[tuple[str, bool]] = field(default_factory=list)
 
     def act(self, title: str) -> None:
@@ -55,7 +56,7 @@ class Screen:
         self.console.print(what)
 
     def seconds(self) -> float:
-        """Since the start."""
+        """Since the demonstration began, its imports included."""
         return time.monotonic() - self.began
 
     def claim(self, what: str, true: bool, seen: object = "") -> bool:

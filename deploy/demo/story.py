@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from deploy.demo import trace, view
+from deploy.demo import INSTITUTES, trace, view
 from deploy.demo.assessments import assessed_records, other_records
 from deploy.demo.attacks import Attack, Attacker
-from deploy.demo.countries import INSTITUTES
 from deploy.demo.federation import Federation
 from deploy.demo.officers import SYMBOLS, counts
 from deploy.demo.readers import Reader

@@ -41,6 +41,8 @@ ASK_S = 10.0
 """How often the broker's clock is asked while it stops the node."""
 PRUNE_S, PRUNE_AGAIN_S = 3600.0, 1.0
 """How often the store is looked through for what was kept long enough; and how soon again, while anything goes."""
+STREAMS_AT_ONCE = 16
+"""Streams that are recovered side by side: each has connections of its own, and up to a thousand records in memory."""
 OWED_AT_ONCE = 256
 """Reports that are owed anew in one transaction, so that a change of policy holds up nothing else."""
 
@@ -148,7 +150,8 @@ class Loops:
             audiences = setting.audiences() | (await self._guard("outlets", self._begun) or frozenset())
             self._unsure.clear()
             self.may_sign()
-            await asyncio.gather(*(self._keep_stream(setting, audience) for audience in sorted(audiences)))
+            at_once = asyncio.Semaphore(STREAMS_AT_ONCE)
+            await asyncio.gather(*(self._keep_stream(setting, audience, at_once) for audience in sorted(audiences)))
             whole = audiences <= self._recovered | self._elsewhere
             if whole:
                 self._become(State.READY)
@@ -160,7 +163,7 @@ class Loops:
         async with self._parts.store.begin() as tx:
             return frozenset(outlet.audience for outlet in await tx.find(Outlet, {}) if outlet.audience)
 
-    async def _keep_stream(self, setting: Setting, audience: str) -> None:
+    async def _keep_stream(self, setting: Setting, audience: str, at_once: asyncio.Semaphore) -> None:
         parts = self._parts
         topic = topics.stream(setting.node, audience)
 
@@ -184,7 +187,8 @@ class Loops:
                 self._due.set()
                 self._sealed.set()
 
-        await self._guard(topic, keep)
+        async with at_once:
+            await self._guard(topic, keep)
 
     async def _owe_if_setting_moved(self) -> None:
         """A change of policies, trust or schemas is a cause to decide again; what was said before is not said twice."""

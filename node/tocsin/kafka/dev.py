@@ -128,18 +128,21 @@ class DevKafka:
         with self._locked():
             if self.running_pid() is not None:
                 return
-            fresh = not self._instance_file.exists()
+            fresh, jars = not self._instance_file.exists(), self._jars()
+            head_start = self._head_start(jars)
             for left in reversed(range(_TRIES)):
                 if fresh:
-                    self._format()
+                    self._format(jars, head_start)
+                helped = head_start.folder.exists()
                 try:
-                    self._launch()
+                    self._launch(jars, head_start)
                 except _Broke:
                     # Between the choice of the ports and the broker's start somebody else may have taken one.
                     taken = fresh and "Address already in use" in self.log.read_text(errors="replace")
-                    # What is kept may be damaged: then it is not tried a second time.
-                    if not left or not (taken or self._head_start(self._jars()).forget()):
+                    if not left or not (taken or helped):
                         raise
+                    if not taken:
+                        head_start.forget()  # it may be damaged
                     if fresh:
                         self._instance_file.unlink()
                         shutil.rmtree(self.folder / "data")
@@ -210,7 +213,7 @@ class DevKafka:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _format(self) -> None:
+    def _format(self, jars: Sequence[Path], head_start: HeadStart) -> None:
         """Choose ports, write the configuration, format the log folder."""
         listeners = ("peers", "labs", "controller") if self.secured else ("plain", "controller")
         ports = dict(zip(listeners, _free_ports(len(listeners)), strict=True))
@@ -225,8 +228,6 @@ class DevKafka:
         shutil.copy(deploy_folder() / "log4j2.properties", self.folder / "log4j2.properties")
         # "k" in front: an id that begins with a hyphen would be read as an option.
         cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        jars = self._jars()
-        head_start = self._head_start(jars)
         # The ports stand in what is kept, too: a controller that starts at another address says so itself (KIP-853).
         if not head_start.format(self.folder / "data", cluster):
             tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "server.properties"]
@@ -272,12 +273,13 @@ class DevKafka:
         """The command, ending with this process if this broker is tied to it."""
         return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command] if self.tied else command
 
-    def _launch(self) -> None:
-        instance, jars = self._instance(), self._jars()
-        classes = self._head_start(jars).classes
+    def _launch(self, jars: Sequence[Path], head_start: HeadStart) -> None:
+        instance, classes = self._instance(), head_start.classes
         own = [f"-Dtocsin.instance={instance['instance']}", "-Dlog4j2.configurationFile=log4j2.properties"]
         if classes.exists():
-            own += ["-Xlog:aot*=off", f"-XX:AOTCache={classes}", "-XX:+VerifySharedSpaces"]
+            # Verified by its checksums; where it cannot be used the JVM ends at once, and is started without.
+            kept = [f"-XX:AOTCache={classes}", "-XX:AOTMode=on", "-XX:+VerifySharedSpaces"]
+            own += ["-Xlog:aot*=off", *kept]
         elif self.learns:
             own += ["-Xlog:aot*=off", "-XX:AOTMode=record", f"-XX:AOTConfiguration={self._recorded}"]
         command = self._bound([*self._java(jars, *own), "kafka.Kafka", "server.properties"])

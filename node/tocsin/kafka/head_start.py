@@ -60,11 +60,9 @@ class HeadStart:
         """Keep classes that a JVM has just written."""
         self._keep(made, self.classes)
 
-    def forget(self) -> bool:
-        """Keep nothing any more; whether there was anything."""
-        kept = self.folder.exists()
+    def forget(self) -> None:
+        """Keep nothing any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        return kept
 
     def _keep(self, made: Path, name: Path) -> None:
         """Whole or not at all. Where it cannot be kept, or another was sooner, the next start is slower or the same."""
