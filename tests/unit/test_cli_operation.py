@@ -56,6 +56,8 @@ def test_quarantine_shows_reason_and_size_never_content_and_officers_replay_or_d
     gb.json("quarantine", "drop", second)
     assert [row.state for row in sorted(gb.rows(Quarantined), key=lambda r: r.offset)] == ["REPLAY", "DROPPED"]
     assert [row.value for row in sorted(gb.rows(Quarantined), key=lambda r: r.offset)] == [b"CANARY-BYTES", b""]
+    shown = [gb.json("quarantine", "show", record).lines[0]["bytes_kept"] for record in (first, second)]
+    assert shown == [True, False]
     said = gb.run("quarantine", "replay", second)
     assert (said.code, "DROPPED" in said.err) == (1, True)
     assert [line["record"] for line in gb.json("quarantine", "list").lines] == [first]

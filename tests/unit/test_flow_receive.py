@@ -255,7 +255,7 @@ async def test_a_dropped_record_stays_dropped():
     world.clock.ms += 60 * 60_000
     [row] = await rows(gb, Quarantined)
     async with gb.store.begin() as tx:
-        await tx.put([dataclasses.replace(row, state="DROPPED", value=b"")])
+        await tx.put([dataclasses.replace(row, state="DROPPED", kept=False, value=b"")])
     assert await gb.quarantine._again(gb.setting(), INBOX, row, world.clock()) == []
     assert [(r.state, r.value) for r in await rows(gb, Quarantined)] == [("DROPPED", b"")]
 

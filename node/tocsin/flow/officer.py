@@ -121,7 +121,7 @@ async def drop(tx: Tx, row: Quarantined) -> Quarantined:
     """Let go of a rejected record: its bytes go; coordinates, reason and hash stay."""
     if row.state == "REPLAYED":
         raise InputError("the record was accepted at its replay", place=_place(row))
-    dropped = dataclasses.replace(row, state="DROPPED", value=b"", record_key=b"", headers="[]")
+    dropped = dataclasses.replace(row, state="DROPPED", kept=False, value=b"", record_key=b"", headers="[]")
     await tx.put([dropped])
     return dropped
 
