@@ -210,6 +210,8 @@ class _Libraries(logging.Handler):
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:_LONGEST]
     if isinstance(value, bytes):
         return value[:32].hex()
     if isinstance(value, bool | int | float):
