@@ -6,7 +6,8 @@ order, and writes everything at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Tx
@@ -29,7 +30,8 @@ class Admission:
         self._setting = setting
         self._now_ms = now_ms
         self._reports: dict[bytes, Report] = {}
-        self._copies: dict[tuple[bytes, bytes], Copy] = {}
+        self._revisions: set[tuple[str, bytes, int]] = set()
+        self._copies: dict[bytes, dict[bytes, Copy]] = defaultdict(dict)
         self._new: list[Row] = []
         self._owed: dict[tuple[bytes, str], Due] = {}
         self._told: dict[tuple[str, bytes], set[str]] = {}
@@ -45,34 +47,38 @@ class Admission:
             previous = sorted({v.header.prev for v in found if v.header.revision})
             origins = sorted({v.header.origin for v in found})
             for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
-                admission._reports[report.leaf] = report
+                admission._know(report)
             for report in (await tx.get(Report, [(leaf,) for leaf in previous])).values():
-                admission._reports[report.leaf] = report
+                admission._know(report)
             retracted = [v.header for v in found if v.header.stage is Stage.RETRACTION]
             admission._told = await told(tx, retracted)
             for copy in await tx.find(Copy, {"leaf": leaves}):
-                admission._copies[copy.leaf, copy.chain] = copy
+                admission._copies[copy.leaf][copy.chain] = copy
         return admission
+
+    def _know(self, report: Report) -> None:
+        self._reports[report.leaf] = report
+        self._revisions.add((report.origin, report.incident, report.revision))
 
     def take(self, verified: Verified, party: str, *, owed: bool = True) -> tuple[What, tuple[Note, ...]]:
         """Judge one report that came from `party`; `owed` is false for submissions, which never go onward."""
         header, leaf = verified.header, verified.leaf
-        held = [copy for (of, _), copy in self._copies.items() if of == leaf]
-        if (leaf, verified.chain) in self._copies:
+        held = self._copies[leaf]
+        if verified.chain in held:
             return What.DUPLICATE, ()
-        if sum(copy.releaser == party for copy in held) >= self._setting.caps.chains_per_leaf:
+        if sum(copy.releaser == party for copy in held.values()) >= self._setting.caps.chains_per_leaf:
             return What.DUPLICATE, (Note.CHAINS_CAPPED,)
-        notes = list(self._union_notes(verified, held))
+        notes = list(self._union_notes(verified, held.values()))
         what = What.MERGED
         if leaf not in self._reports:
             what = What.ACCEPTED
             notes += self._incident_notes(verified)
             report = report_row(leaf, header, self._now_ms)
-            self._reports[leaf] = report
+            self._know(report)
             self._new.append(report)
         envelope = verified.envelope
         copy = Copy(leaf, verified.chain, party, mask_bytes(envelope.mask, envelope.n), verified.framed, self._now_ms)
-        self._copies[leaf, verified.chain] = copy
+        held[verified.chain] = copy
         self._new.append(copy)
         if owed:
             audiences = self._setting.audiences() | self._told.get((header.origin, header.incident), set())
@@ -83,21 +89,18 @@ class Admission:
     def _incident_notes(self, verified: Verified) -> Iterable[Note]:
         """REVISION_MISSING, REVISION_FORK, LIFECYCLE (protocol section 6, at its end)."""
         header = verified.header
-        same = [r for r in self._reports.values() if (r.origin, r.incident) == (header.origin, header.incident)]
-        if any(r.revision == header.revision for r in same):
+        if (header.origin, header.incident, header.revision) in self._revisions:
             yield Note.REVISION_FORK
         if header.revision:
-            previous = self._reports.get(header.prev)
+            previous, before = self._reports.get(header.prev), (header.origin, header.incident, header.revision - 1)
             if previous is None:
                 yield Note.REVISION_MISSING
-            elif (
-                previous not in same
-                or previous.revision != header.revision - 1
-                or not can_follow(Stage(previous.stage), header.stage)
+            elif (previous.origin, previous.incident, previous.revision) != before or not can_follow(
+                Stage(previous.stage), header.stage
             ):
                 yield Note.LIFECYCLE
 
-    def _union_notes(self, verified: Verified, held: Sequence[Copy]) -> Iterable[Note]:
+    def _union_notes(self, verified: Verified, held: Iterable[Copy]) -> Iterable[Note]:
         """LADDER_MISMATCH: rungs that arrive in different copies are compared in the union (protocol section 7)."""
         slots = {slot: value for copy in held for slot, value in parse_envelope(copy.framed).disclosed.items()}
         if rungs_disagree(verified.judged, slots):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -15,6 +15,23 @@ from tocsin.wire.slots import mask_bits
 from tocsin.wire.verify import Verified
 
 
+@dataclass(slots=True)
+class _Revisions:
+    """What the reports of one incident say together. Their origin decides how many there are, so each is seen once."""
+
+    newest: tuple[int, int] = (-1, 0)
+    """The newest revision, and the strictest TLP of those that claim to be it."""
+    count: Counter[int] = field(default_factory=Counter)
+    retractions: set[bytes] = field(default_factory=set)
+
+    def add(self, report: Report) -> None:
+        """One more of them."""
+        self.newest = max(self.newest, (report.revision, report.tlp))
+        self.count[report.revision] += 1
+        if report.stage == Stage.RETRACTION:
+            self.retractions.add(report.leaf)
+
+
 @dataclass
 class Facts:
     """Everything that the decisions of one batch depend on, read in seven queries."""
@@ -23,7 +40,7 @@ class Facts:
     copies: dict[bytes, list[Copy]] = field(default_factory=lambda: defaultdict(list))
     decided: dict[tuple[str, bytes], list[Decided]] = field(default_factory=lambda: defaultdict(list))
     holds: dict[tuple[bytes, int, str, str], Hold] = field(default_factory=dict)
-    _incident: dict[tuple[str, bytes], list[Report]] = field(default_factory=lambda: defaultdict(list))
+    _incidents: dict[tuple[str, bytes], _Revisions] = field(default_factory=lambda: defaultdict(_Revisions))
     _sent: set[tuple[str, str, bytes]] = field(default_factory=set)
     _withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
     _asked: tuple[Setting, Copy, Verified, Question] | None = field(default=None, repr=False, compare=False)
@@ -36,7 +53,7 @@ class Facts:
         incidents = sorted({r.incident for r in facts.reports.values()})
         origins = sorted({r.origin for r in facts.reports.values()})
         for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
-            facts._incident[report.origin, report.incident].append(report)
+            facts._incidents[report.origin, report.incident].add(report)
         for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
             facts.copies[copy.leaf].append(copy)
         for row in await tx.find(Decided, {"incident": incidents, "origin": origins}):
@@ -95,14 +112,12 @@ class Facts:
 
     def _state(self, report: Report, *, sent: bool) -> Incident:
         """Design 3: the newest word binds the older ones; retraction; fork; whom a correction is owed."""
-        held = self._incident[report.origin, report.incident]
-        newest = max([r.revision for r in held])
-        others = [r for r in held if r.leaf != report.leaf]
+        held = self._incidents[report.origin, report.incident]
         return Incident(
-            latest_tlp=Tlp(max([r.tlp for r in held if r.revision == newest])),
+            latest_tlp=Tlp(held.newest[1]),
             sent=sent,
-            retracted=any(r.stage == Stage.RETRACTION for r in others),
-            forked=any(r.revision == report.revision for r in others),
+            retracted=bool(held.retractions - {report.leaf}),
+            forked=held.count[report.revision] > 1,
         )
 
 
