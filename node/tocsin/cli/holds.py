@@ -129,10 +129,6 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
         if verified is None:
             continue
         question = facts.question(desk.setting, copy, verified, hold.audience, now)
-        if question.policy is not None and question.policy.version != hold.policy_version:
-            data["superseded"] = (
-                f"version {question.policy.version} is in force; an answer to this hold changes nothing"
-            )
         for line in explain(question).fields:
             because = next((b for b in line.because if b.rule == hold.rule), None)
             if because is not None and not line.barrier and line.field not in kept:

@@ -86,7 +86,7 @@ class Facts:
             for hold in self.holds.values()
             if policy is not None
             and (hold.leaf, hold.policy_version) == (report.leaf, policy.version)
-            and hold.state != "OPEN"
+            and hold.state in {"APPROVED", "REFUSED"}
         }
         n = verified.envelope.n
         officer = {row.audience: mask_bits(row.slots, n) for row in self._withheld.values() if row.leaf == report.leaf}

@@ -15,6 +15,7 @@ from tocsin.errors import AdapterError
 from tocsin.flow import release, topics
 from tocsin.flow.admit import owe, told
 from tocsin.flow.follow import BackOff, Follow, Pace
+from tocsin.flow.holds import superseded
 from tocsin.flow.issue import Issue, Rule
 from tocsin.flow.leases import LEASE_MS, claim_outlet, is_held_elsewhere
 from tocsin.flow.outbox import StoreBehind
@@ -217,6 +218,7 @@ class Loops:
             some = reports[start : start + OWED_AT_ONCE]
             async with self._parts.store.begin() as tx:
                 await tx.put(owe([report.leaf for report in some], setting.audiences(), now_ms, "POLICY"))
+                await tx.put(await superseded(tx, setting, some, now_ms))
                 for report in some:
                     if report.stage == Stage.RETRACTION:
                         for readers in (await told(tx, [report])).values():

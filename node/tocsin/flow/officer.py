@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from tocsin.errors import InputError
 from tocsin.flow import topics
 from tocsin.flow.admit import owe
+from tocsin.flow.holds import APPROVED, REFUSED, SUPERSEDED
 from tocsin.flow.ports import Tx
 from tocsin.flow.rows import Copy, Hold, Outgoing, Outlet, Quarantined, Report, Resend, Submission, Withholding
 from tocsin.report.schema import Schema
@@ -32,14 +33,17 @@ async def answer_hold(tx: Tx, hold: Hold, *, approve: bool, officer: str, reason
     _require_person(officer, reason)
     found = (await tx.get(Hold, [hold.key()])).get(hold.key(), hold)
     place = f"hold {hold_id(hold)[:12]}"
-    if found.state == "APPROVED":
+    if found.state == APPROVED:
         remedy = "What is sent cannot be taken back; `tocsin withhold` keeps back what is not sent yet"
         raise InputError(f"{found.officer} has approved it already", place=place, remedy=remedy)
-    if found.state == "REFUSED" and not approve:
+    if found.state == SUPERSEDED:
+        remedy = "`tocsin hold list` shows what the policy in force waits for"
+        raise InputError("another version of the policy has taken its place", place=place, remedy=remedy)
+    if found.state == REFUSED and not approve:
         raise InputError(f"{found.officer} has refused it already", place=place)
     answered = dataclasses.replace(
         found,
-        state="APPROVED" if approve else "REFUSED",
+        state=APPROVED if approve else REFUSED,
         officer=officer.strip(),
         reason=reason.strip(),
         answered_ms=now_ms,

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tocsin.errors import AdapterError
-from tocsin.flow.decide import Decision, Nothing, Question, decide
+from tocsin.flow.decide import Decision, Nothing, decide
 from tocsin.flow.facts import Facts
+from tocsin.flow.holds import new_holds
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Item, Outbox, Remembered
 from tocsin.flow.outcome import Bug, untold
 from tocsin.flow.ports import Between, Clock, Signer, Store
-from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Row
+from tocsin.flow.rows import Copy, Decided, Due, Outlet, Report, Row
 from tocsin.flow.setting import MS_PER_MINUTE, Setting
 from tocsin.wire.envelope import frame_envelope, with_hop, withhold
 from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, encode_body, hop_hash, parse_body
@@ -130,7 +131,7 @@ class Release:
             question = facts.question(setting, copy, verified, due.audience, now_ms)
             decision = decide(question)
             later = min((m for m in (later, decision.next) if m is not None), default=None)
-            rows += _new_holds(setting, facts, due, decision.open_holds, question, now_ms)
+            rows += new_holds(setting, facts, due, decision.open_holds, question.policy, now_ms)
             if isinstance(decision, Nothing):
                 why = decision.why.value
                 continue
@@ -202,20 +203,6 @@ class Release:
             seq=row.seq,
             decided_ms=now_ms,
         )
-
-
-def _new_holds(
-    setting: Setting, facts: Facts, due: Due, rules: Sequence[str], question: Question, now_ms: int
-) -> Iterator[Hold]:
-    """A hold that matched and is not answered goes into the officers' queue, once."""
-    if question.policy is None:
-        return
-    for rule in rules:
-        key = (due.leaf, question.policy.version, rule, due.audience)
-        if key not in facts.holds:
-            hold = Hold(*key, "OPEN", now_ms, now_ms + setting.caps.hold_due_ms, "", "", 0)
-            facts.holds[key] = hold
-            yield hold
 
 
 def _binding(hops: Iterable[HopBody], minute: int) -> dict[tuple[AudienceKind, int], int]:

@@ -168,7 +168,10 @@ class Decided(Row):
 
 @dataclass(frozen=True, slots=True)
 class Hold(Row):
-    """An open or answered hold; `state` is OPEN, APPROVED or REFUSED. An approval lifts no embargo."""
+    """An open or answered hold; `state` is OPEN, APPROVED or REFUSED. An approval lifts no embargo.
+
+    SUPERSEDED is one that nobody answered before another version of the policy came into force.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("leaf", "policy_version", "rule", "audience")
     leaf: bytes

@@ -171,7 +171,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _integer("policy_version", "Version of the policy whose rule holds", key=True),
         _text("rule", "Id of that rule", key=True),
         _text("audience", "Whom it is held from", key=True),
-        _text("state", "OPEN, APPROVED or REFUSED"),
+        _text("state", "OPEN, APPROVED, REFUSED or SUPERSEDED"),
         _integer("opened_ms", "When it was opened, ms since 1970"),
         _integer("due_ms", "When it alarms, ms since 1970"),
         _text("officer", "Who answered, or empty"),

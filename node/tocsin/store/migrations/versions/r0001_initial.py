@@ -134,7 +134,7 @@ def upgrade() -> None:
             "state",
             sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
             nullable=False,
-            comment="OPEN, APPROVED or REFUSED",
+            comment="OPEN, APPROVED, REFUSED or SUPERSEDED",
         ),
         sa.Column(
             "opened_ms",

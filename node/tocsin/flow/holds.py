@@ -1,0 +1,42 @@
+"""Holds: what waits for an officer. Opened by a decision, answered by an officer, superseded by another policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from tocsin.flow.facts import Facts
+from tocsin.flow.ports import Tx
+from tocsin.flow.rows import Due, Hold, Report
+from tocsin.flow.setting import Setting, minute_up
+from tocsin.policy.rules import Policy
+
+OPEN, APPROVED, REFUSED, SUPERSEDED = "OPEN", "APPROVED", "REFUSED", "SUPERSEDED"
+
+
+def new_holds(
+    setting: Setting, facts: Facts, due: Due, rules: Sequence[str], policy: Policy | None, now_ms: int
+) -> Iterator[Hold]:
+    """A hold that matched and is not answered goes into the officers' queue, once."""
+    if policy is None:
+        return
+    for rule in rules:
+        key = (due.leaf, policy.version, rule, due.audience)
+        known = facts.holds.get(key)
+        if known is None or known.state == SUPERSEDED:
+            hold = Hold(*key, OPEN, now_ms, now_ms + setting.caps.hold_due_ms, "", "", 0)
+            facts.holds[key] = hold
+            yield hold
+
+
+async def superseded(tx: Tx, setting: Setting, reports: Sequence[Report], now_ms: int) -> list[Hold]:
+    """Open holds of these reports that a version asked for which is not in force: no answer to them changes anything."""
+    minute = minute_up(now_ms)
+    in_force = {schema: setting.policy_for(schema, minute) for schema in {report.schema for report in reports}}
+    versions = {r.leaf: p.version if (p := in_force[r.schema]) else None for r in reports}
+    waiting = await tx.find(Hold, {"leaf": sorted(versions), "state": OPEN})
+    return [
+        dataclasses.replace(hold, state=SUPERSEDED, answered_ms=now_ms)
+        for hold in waiting
+        if hold.policy_version != versions[hold.leaf]
+    ]
