@@ -24,7 +24,8 @@ def broker_jars() -> list[Jar]:
 
 def missing_jars() -> list[Jar]:
     """What of it is still to be downloaded."""
-    return [jar for jar in broker_jars() if not (cache_folder() / "jars" / jar.path).is_file()]
+    kept = cache_folder() / "jars"
+    return [jar for jar in broker_jars() if not ((at := kept / jar.path).is_file() and at.stat().st_size == jar.size)]
 
 
 class Brokers:

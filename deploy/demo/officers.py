@@ -97,7 +97,7 @@ class Officer:
         """As `tocsin policy explain` does: what would be decided now for that audience, by each chain, and why."""
 
         async def work(tx: Tx) -> list[tuple[Question, Explanation]]:
-            facts = await Facts.load(tx, [leaf])
+            facts = await Facts.load(tx, [(leaf, audience)])
             copies = [(copy, self._open(copy)) for copy in facts.copies[leaf]]
             questions = [
                 facts.question(self.desk.setting, copy, verified, audience, _now_ms())

@@ -69,7 +69,7 @@ class Case:
         self.copy = Copy(self.verified.leaf, self.verified.chain, "gb", mask, self.framed, NOW_MS)
         report = report_row(self.verified.leaf, self.verified.header, NOW_MS)
         self.facts = Facts(reports={report.leaf: report}, copies={report.leaf: [self.copy]})
-        self.facts._incident[report.origin, report.incident].append(report)
+        self.facts.know(report)
         self.decision = self.decide("ke", 1)
         self.twice = self.seal(self.verified.envelope, self.decision)
         verified(self.twice, "jp", "ke")

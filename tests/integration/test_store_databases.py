@@ -23,7 +23,7 @@ from tocsin.flow.ports import Conflict
 from tocsin.flow.prune import MS_PER_DAY, Prune
 from tocsin.flow.rows import Due, Hold, Outlet, Row
 from tocsin.memory import MemoryStore
-from tocsin.store import statements, store
+from tocsin.store import store
 from tocsin.store.store import SqlStore
 from tocsin.store.tables import METADATA, TABLES
 
@@ -322,42 +322,6 @@ def test_a_table_has_the_columns_of_its_row_in_their_order_with_type_key_and_com
     assert not any(column.nullable for column in table.c)
     assert table.comment
     assert all(column.comment for column in table.c)
-
-
-@pytest.mark.parametrize(
-    ("kind", "where"),
-    [
-        (rows.Due, {"minute": 1}),
-        (rows.Report, {"incident": b"", "origin": ""}),
-        (rows.Report, {"incident": [b"", b"x"]}),
-        (rows.Copy, {"leaf": [b"", b"x"]}),
-        (rows.Decided, {"audience": "", "leaf": b""}),
-        (rows.Decided, {"audience": [""], "incident": [b""]}),
-        (rows.Decided, {"audience": "", "incident": b"", "origin": ""}),
-        (rows.Outgoing, {"topic": "", "row": 1}),
-        (rows.Outgoing, {"topic": "", "epoch": 1, "seq": 1}),
-        (rows.Quarantined, {"state": "", "reason": ""}),
-        (rows.Quarantined, {"topic": "", "state": ""}),
-        (rows.Quarantined, {"state": ["", "x"], "at_ms": 1}),
-        (rows.Resend, {"topic": ""}),
-        (rows.Submission, {"state": ""}),
-        (rows.Submission, {"report": b""}),
-        (rows.Hold, {"state": "", "due_ms": 1}),
-        (rows.NoteRow, {"at_ms": 1}),
-    ],
-)
-async def test_what_the_flow_asks_for_is_found_by_an_index(tmp_path, kind, where) -> None:
-    made = SqlStore(f"sqlite:///{tmp_path}/store")
-    await made.migrate()
-    await made.close()
-    shape, parameters = statements.question(where)
-    statement = statements.finding(TABLES[kind], shape, (), limited=False)
-    engine = create_engine(f"sqlite:///{tmp_path}/store")
-    with engine.connect() as connection:
-        text = str(statement.params(parameters).compile(engine, compile_kwargs={"literal_binds": True}))
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-    engine.dispose()
-    assert plan[0].startswith("SEARCH"), plan
 
 
 async def test_prune_takes_from_a_database_what_it_takes_from_the_twin(migrated) -> None:

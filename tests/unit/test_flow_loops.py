@@ -10,10 +10,11 @@ from tests.crash.running import Federation, Process, warped
 from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
 
 from tocsin.errors import AdapterError, InputError
+from tocsin.flow import loops
 from tocsin.flow.loops import State
 from tocsin.flow.officer import answer_hold
 from tocsin.flow.ports import Conflict
-from tocsin.flow.rows import Hold, Outgoing, Outlet, Source, Submission
+from tocsin.flow.rows import Due, Hold, Outgoing, Outlet, Report, Source, Submission
 from tocsin.flow.setting import Setting
 from tocsin.policy.language import parse_policy
 from tocsin.trust import load_trust
@@ -285,5 +286,33 @@ def test_another_version_of_a_policy_takes_the_place_of_holds_that_nobody_answer
         gb.setting_now = replace(known, policies=asking(1))
         gb.loops.setting_moved()
         await gb.until(lambda: holds() == {(1, "jp"): "OPEN", (2, "jp"): "SUPERSEDED"}, "asked again")
+
+    warped(story())
+
+
+def test_an_audience_that_was_named_by_mistake_is_owed_nothing_for_ever(monkeypatch):
+    """Its stream cannot begin (there is no topic), so nothing of what is owed to it would ever be done."""
+    monkeypatch.setattr(loops, "OWED_AT_ONCE", 2)  # several pages
+
+    async def story():
+        federation = Federation(nodes=("gb",))
+        gb = Process(federation, "gb").start()
+        for _ in range(5):
+            federation.submit()
+        await gb.until(lambda: len([r for r in of(federation, "gb", Report) if r.origin == "gb"]) == 5, "issued")
+        known = gb.setting_now
+        mistaken = '[audience.community-typo]\nkind = "COMMUNITY"\n[onward]'
+        text = policy_of("gb").replace("version = 1", "version = 2").replace("[onward]", mistaken)
+        gb.setting_now = replace(known, policies=(parse_policy(text, SCHEMA),))
+        gb.loops.setting_moved()
+
+        def owed():
+            return [due for due in of(federation, "gb", Due) if due.audience == "community-typo"]
+
+        await gb.until(lambda: len(owed()) == 5, "owed")
+        gb.setting_now = replace(known, policies=known.policies)
+        gb.loops.setting_moved()
+        await gb.until(lambda: not owed(), "owed no more")
+        await gb.until(lambda: not of(federation, "gb", Due), "and what others are owed is done")
 
     warped(story())

@@ -11,6 +11,7 @@ from tocsin.cli.output import Id, Moment, command, give, now_ms, rows, say
 from tocsin.flow import officer as acts
 from tocsin.flow.decide import explain
 from tocsin.flow.facts import Facts
+from tocsin.flow.holds import APPROVED, OPEN, REFUSED
 from tocsin.flow.opened import Opened
 from tocsin.flow.rows import Hold, Report, Withholding
 from tocsin.report.schema import Schema
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tocsin.desk import Desk
     from tocsin.flow.ports import Tx
 
-Answered = Annotated[bool, typer.Option("--all", help="Also those that are answered.")]
+Answered = Annotated[bool, typer.Option("--all", help="Also those that are answered or superseded.")]
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="A prefix of the hold's id, as `hold list` shows it.")]
 HoldIds = Annotated[list[str], typer.Argument(metavar="HOLD...", help="Prefixes of holds' ids.")]
 Officer = Annotated[str, typer.Option("--officer", envvar="TOCSIN_OFFICER", help="Who acts: a name.")]
@@ -37,7 +38,7 @@ async def list_holds(answered: Answered = False) -> None:
     async with at_the_desk() as desk:
 
         async def look(tx: Tx) -> list[dict[str, Any]]:
-            holds = await tx.find(Hold, {} if answered else {"state": "OPEN"}, order=("due_ms", "leaf"))
+            holds = await tx.find(Hold, {} if answered else {"state": OPEN}, order=("due_ms", "leaf"))
             reports = await tx.get(Report, [(hold.leaf,) for hold in holds])
             return [_row(hold, reports[hold.leaf,]) for hold in holds]
 
@@ -52,7 +53,7 @@ async def show_hold(hold: HoldId) -> None:
     async with at_the_desk() as desk:
         data = await in_one(desk.store, lambda tx: _look(desk, tx, hold))
     give(data)
-    if data["state"] == "OPEN":
+    if data["state"] == OPEN:
         short = data["id"][:12]
         say(f"\ntocsin hold approve {short} --officer NAME --reason WHY    (or refuse)")
 
@@ -121,7 +122,7 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
     report = (await tx.get(Report, [(hold.leaf,)]))[hold.leaf,]
     data = _row(hold, report) | {"id": acts.hold_id(hold), "leaf": hold.leaf, "stage": report.stage}
     data |= {"tlp": Tlp(report.tlp).name, "policy_version": hold.policy_version}
-    facts, opened, now = await Facts.load(tx, [hold.leaf]), Opened(), now_ms()
+    facts, opened, now = await Facts.load(tx, [(hold.leaf, hold.audience)]), Opened(), now_ms()
     kept: list[str] = []
     basis = ""
     for copy in facts.copies[hold.leaf]:
@@ -129,13 +130,17 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
         if verified is None:
             continue
         question = facts.question(desk.setting, copy, verified, hold.audience, now)
+        if hold.state == OPEN and question.policy is not None and question.policy.version != hold.policy_version:
+            data["superseded"] = (
+                f"version {question.policy.version} is in force; an answer to this hold changes nothing"
+            )
         for line in explain(question).fields:
             because = next((b for b in line.because if b.rule == hold.rule), None)
             if because is not None and not line.barrier and line.field not in kept:
                 kept.append(line.field)
                 basis = because.basis
     data |= {"keeps_back": kept, "basis": basis}
-    if hold.state != "OPEN":
+    if hold.state in {APPROVED, REFUSED}:
         data |= {"officer": hold.officer, "reason": hold.reason, "answered": Moment(hold.answered_ms)}
     return data
 
@@ -150,7 +155,7 @@ def _row(hold: Hold, report: Report) -> dict[str, Any]:
         "state": hold.state,
         "opened": Moment(hold.opened_ms),
         "due": Moment(hold.due_ms),
-        "overdue": hold.state == "OPEN" and hold.due_ms <= now_ms(),
+        "overdue": hold.state == OPEN and hold.due_ms <= now_ms(),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tocsin.cli.output import OPTIONS, SHORT, needing
 from tocsin.config import load
 from tocsin.errors import InputError
-from tocsin.flow.ports import Conflict, Store, Tx
+from tocsin.flow.ports import Between, Conflict, Store, Tx
 from tocsin.flow.rows import Report, Submission
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ T = TypeVar("T")
 TRIES = 20
 """A running node writes all the time; a command that loses against it so often is told so."""
 _LEAF_DIGITS = 64
-_SHOWN = 10
+_SHOWN, _CANDIDATES = 10, 1000
 
 
 @asynccontextmanager
@@ -50,12 +50,10 @@ async def find_report(tx: Tx, text: str) -> Report:
     `InputError` where none or several are meant, with the candidates.
     """
     prefix = _digits(text)
-    if len(prefix) == _LEAF_DIGITS:
-        found = list((await tx.get(Report, [(bytes.fromhex(prefix),)])).values())
-    else:
-        # The port knows no prefixes; a person asks seldom, and some ten thousand rows are read in a blink.
-        everything = await tx.find(Report, {})
-        found = [r for r in everything if r.leaf.hex().startswith(prefix) or r.incident.hex().startswith(prefix)]
+    by_leaf = await tx.find(Report, {"leaf": _beginning(prefix)}, limit=_CANDIDATES)
+    newest_first = ("-incident", "-origin", "-revision")
+    of_incident = await tx.find(Report, {"incident": _beginning(prefix)}, order=newest_first, limit=_CANDIDATES)
+    found = list({r.leaf: r for r in (*by_leaf, *of_incident)}.values())
     if len({(r.origin, r.incident) for r in found}) == 1 and not any(r.leaf.hex().startswith(prefix) for r in found):
         newest = max(r.revision for r in found)
         found = [r for r in found if r.revision == newest]
@@ -69,7 +67,7 @@ async def find_report(tx: Tx, text: str) -> Report:
 async def find_submission(tx: Tx, text: str) -> Submission:
     """The submission whose leaf begins so; `InputError` where none or several do."""
     prefix = _digits(text)
-    found = [s for s in await tx.find(Submission, {}) if s.leaf.hex().startswith(prefix)]
+    found = await tx.find(Submission, {"leaf": _beginning(prefix)}, limit=_CANDIDATES)
     lines = [f"{s.leaf.hex()[: SHORT + 4]}  from {s.lab}, {s.state}" for s in found]
     return _one(text, found, lines, "submission", "`tocsin inbox` shows what waits")
 
@@ -78,6 +76,11 @@ def by_prefix(text: str, items: Iterable[tuple[str, T]], what: str, remedy: str)
     """The item whose id begins with `text`; `InputError` where none or several do."""
     found = [(name, item) for name, item in items if name.startswith(text.lower())]
     return _one(text, [item for _, item in found], [name[: SHORT + 4] for name, _ in found], what, remedy)
+
+
+def _beginning(prefix: str) -> Between:
+    """The ids that begin with these hexadecimal digits."""
+    return Between(bytes.fromhex(prefix + "0" * (len(prefix) % 2)), bytes.fromhex(prefix.ljust(_LEAF_DIGITS, "f")))
 
 
 def _digits(text: str) -> str:
@@ -93,5 +96,6 @@ def _one(text: str, found: list[T], lines: list[str], what: str, remedy: str) ->
     if len(found) > 1:
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         listed = "".join(f"\n  {line}" for line in lines[:_SHOWN])
-        raise InputError(f"{len(found)} {what}s begin with {text!r}:{listed}{more}", remedy="Give more digits")
+        count = f"{_CANDIDATES} or more" if len(found) >= _CANDIDATES else len(found)
+        raise InputError(f"{count} {what}s begin with {text!r}:{listed}{more}", remedy="Give more digits")
     return found[0]

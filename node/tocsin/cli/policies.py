@@ -103,7 +103,7 @@ async def validate_file(file: File) -> int:
 async def _explained(desk: Desk, tx: Tx, text: str, audiences: Sequence[str]) -> list[tuple[Question, Explanation]]:
     """For each audience and each chain that brought the report: what would be decided now."""
     report, now, opened = await find_report(tx, text), now_ms(), Opened()
-    facts = await Facts.load(tx, [report.leaf])
+    facts = await Facts.load(tx, [(report.leaf, audience) for audience in audiences])
     verified = [(copy, opened.open(copy, desk.setting, now)) for copy in facts.copies[report.leaf]]
     if not any(one for _, one in verified):
         raise InputError(

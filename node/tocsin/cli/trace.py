@@ -65,9 +65,14 @@ async def _framed(desk: Desk, tx: Tx, text: str, audience: str | None) -> list[b
     report = await find_report(tx, text)
     if audience is None:
         return [c.framed for c in await tx.find(Copy, {"leaf": report.leaf}, order=("accepted_ms", "chain"))]
-    topic = topics.stream(desk.setting.node, audience)
-    sealed = await tx.find(Outgoing, {"topic": topic, "leaf": report.leaf}, order=("row",))
-    if not sealed and await tx.count(Decided, {"audience": audience, "leaf": report.leaf}):
+    decided = await tx.find(Decided, {"audience": audience, "leaf": report.leaf})
+    at = {
+        "topic": topics.stream(desk.setting.node, audience),
+        "epoch": sorted({row.epoch for row in decided}),
+        "seq": sorted({row.seq for row in decided}),
+    }
+    sealed = [row for row in await tx.find(Outgoing, at, order=("row",)) if row.leaf == report.leaf]
+    if decided and not sealed:
         thing = f"what was sealed for {audience!r} is no longer kept"
         raise InputError(thing, place=report.leaf.hex()[:SHORT], remedy="[store] keep_days says how long it is")
     if not sealed:

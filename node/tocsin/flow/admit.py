@@ -38,7 +38,7 @@ class Admission:
 
     @classmethod
     async def load(cls, tx: Tx, setting: Setting, verified: Iterable[Verified], now_ms: int) -> Admission:
-        """Read, in three queries, what is held of the incidents of these reports."""
+        """Read, in a few queries, what is held of these reports and of others of the same revisions."""
         found = list(verified)
         admission = cls(setting, now_ms)
         if found:
@@ -46,7 +46,8 @@ class Admission:
             leaves = sorted({v.leaf for v in found})
             previous = sorted({v.header.prev for v in found if v.header.revision})
             origins = sorted({v.header.origin for v in found})
-            for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
+            same = {"incident": incidents, "origin": origins, "revision": sorted({v.header.revision for v in found})}
+            for report in await tx.find(Report, same):
                 admission._know(report)
             for report in (await tx.get(Report, [(leaf,) for leaf in previous])).values():
                 admission._know(report)

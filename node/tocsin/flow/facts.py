@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tocsin.flow.admit import told
 from tocsin.flow.decide import UNREADABLE, WITHHELD, Incident, Question
-from tocsin.flow.ports import Tx
+from tocsin.flow.ports import Between, Tx
 from tocsin.flow.rows import Copy, Decided, Hold, Report, Withholding
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.wire.header import Stage, Tlp
@@ -17,24 +18,21 @@ from tocsin.wire.verify import Verified
 
 @dataclass(slots=True)
 class _Revisions:
-    """What the reports of one incident say together. Their origin decides how many there are, so each is seen once."""
+    """What the reports of one incident say together."""
 
     newest: tuple[int, int] = (-1, 0)
     """The newest revision, and the strictest TLP of those that claim to be it."""
-    count: Counter[int] = field(default_factory=Counter)
+    leaves: dict[int, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     retractions: set[bytes] = field(default_factory=set)
-
-    def add(self, report: Report) -> None:
-        """One more of them."""
-        self.newest = max(self.newest, (report.revision, report.tlp))
-        self.count[report.revision] += 1
-        if report.stage == Stage.RETRACTION:
-            self.retractions.add(report.leaf)
 
 
 @dataclass
 class Facts:
-    """Everything that the decisions of one batch depend on, read in seven queries."""
+    """Everything that the decisions of one batch depend on, read in a few queries.
+
+    The origin decides how many revisions an incident has. So of an incident only those are read that a decision of the
+    batch depends on: the retractions, and from the batch's oldest revision on.
+    """
 
     reports: dict[bytes, Report] = field(default_factory=dict)
     copies: dict[bytes, list[Copy]] = field(default_factory=lambda: defaultdict(list))
@@ -46,23 +44,47 @@ class Facts:
     _asked: tuple[Setting, Copy, Verified, Question] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    async def load(cls, tx: Tx, about: Iterable[bytes]) -> Facts:
-        """The facts about these reports (leaves), for every audience."""
-        facts, leaves = cls(), sorted(set(about))
+    async def load(cls, tx: Tx, about: Iterable[tuple[bytes, str]]) -> Facts:
+        """The facts about these reports (leaves), each for an audience."""
+        facts, pairs = cls(), list(about)
+        leaves, audiences = sorted({leaf for leaf, _ in pairs}), sorted({audience for _, audience in pairs})
         facts.reports = {r.leaf: r for r in (await tx.get(Report, [(leaf,) for leaf in leaves])).values()}
-        incidents = sorted({r.incident for r in facts.reports.values()})
-        origins = sorted({r.origin for r in facts.reports.values()})
-        for report in await tx.find(Report, {"incident": incidents, "origin": origins}):
-            facts._incidents[report.origin, report.incident].add(report)
+        await facts._load_incidents(tx)
         for copy in await tx.find(Copy, {"leaf": leaves}, order=("accepted_ms", "chain")):
             facts.copies[copy.leaf].append(copy)
-        for row in await tx.find(Decided, {"incident": incidents, "origin": origins}):
+        for row in await tx.find(Decided, {"audience": audiences, "leaf": leaves}):
             facts.add(row)
         for hold in await tx.find(Hold, {"leaf": leaves}):
             facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold
         for withheld in await tx.find(Withholding, {"leaf": leaves}):
             facts._withheld[withheld.leaf, withheld.audience] = withheld
         return facts
+
+    async def _load_incidents(self, tx: Tx) -> None:
+        oldest: dict[tuple[str, bytes], int] = {}
+        for report in self.reports.values():
+            at = report.origin, report.incident
+            oldest[at] = min(report.revision, oldest.get(at, report.revision))
+        for low in sorted(set(oldest.values())):
+            await self._load_of(tx, [i for i, o in oldest.items() if o == low], {"revision": Between(low=low)})
+        await self._load_of(tx, list(oldest), {"stage": Stage.RETRACTION.value})
+        # Whom a correction is owed. To an ordinary report it makes no difference who was sent another one.
+        retractions = [report for report in self.reports.values() if report.stage == Stage.RETRACTION]
+        for (origin, incident), audiences in (await told(tx, retractions)).items():
+            self._sent.update((audience, origin, incident) for audience in audiences)
+
+    async def _load_of(self, tx: Tx, incidents: Sequence[tuple[str, bytes]], which: Mapping[str, object]) -> None:
+        of = {"incident": sorted({i for _, i in incidents}), "origin": sorted({o for o, _ in incidents})}
+        for report in await tx.find(Report, {**of, **which}):
+            self.know(report)
+
+    def know(self, report: Report) -> None:
+        """Know of a report of an incident; knowing it already changes nothing."""
+        revisions = self._incidents[report.origin, report.incident]
+        revisions.newest = max(revisions.newest, (report.revision, report.tlp))
+        revisions.leaves[report.revision].add(report.leaf)
+        if report.stage == Stage.RETRACTION:
+            revisions.retractions.add(report.leaf)
 
     def add(self, row: Decided) -> None:
         """Know of a decision that this batch itself has sealed."""
@@ -117,7 +139,7 @@ class Facts:
             latest_tlp=Tlp(held.newest[1]),
             sent=sent,
             retracted=bool(held.retractions - {report.leaf}),
-            forked=held.count[report.revision] > 1,
+            forked=len(held.leaves[report.revision]) > 1,
         )
 
 

@@ -143,9 +143,12 @@ class Follow:
         while True:
             try:
                 async with self._parts.turn:
-                    return await self._parts.receive.take(self._inlet, records)
+                    if await self._may_take():  # asked again: it may have waited for its turn
+                        return await self._parts.receive.take(self._inlet, records)
             except Conflict:
                 await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(WAIT_S)
 
     async def _renew(self) -> Source:
         """Renew the lease; contact was made, so earlier failures no longer count."""

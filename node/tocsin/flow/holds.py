@@ -34,9 +34,8 @@ async def superseded(tx: Tx, setting: Setting, reports: Sequence[Report], now_ms
     minute = minute_up(now_ms)
     in_force = {schema: setting.policy_for(schema, minute) for schema in {report.schema for report in reports}}
     versions = {r.leaf: p.version if (p := in_force[r.schema]) else None for r in reports}
-    waiting = await tx.find(Hold, {"leaf": sorted(versions), "state": OPEN})
     return [
         dataclasses.replace(hold, state=SUPERSEDED, answered_ms=now_ms)
-        for hold in waiting
-        if hold.policy_version != versions[hold.leaf]
+        for hold in await tx.find(Hold, {"leaf": sorted(versions)})
+        if hold.state == OPEN and hold.policy_version != versions[hold.leaf]
     ]

@@ -21,11 +21,11 @@ from tocsin.flow.leases import LEASE_MS, claim_outlet, is_held_elsewhere
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
 from tocsin.flow.parts import Parts, State, Watch
-from tocsin.flow.ports import Conflict, Reader
+from tocsin.flow.ports import Between, Conflict, Reader
 from tocsin.flow.prune import Prune
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.release import Done
-from tocsin.flow.rows import Marker, Outlet, Report
+from tocsin.flow.rows import Due, Marker, Outlet, Report
 from tocsin.flow.send import SKEW_STOP_MS
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.wire.header import Stage
@@ -194,8 +194,7 @@ class Loops:
     async def _owe_if_setting_moved(self) -> None:
         """A change of policies, trust or schemas is a cause to decide again; what was said before is not said twice."""
         parts = self._parts
-        setting, now_ms = parts.setting(), parts.clock()
-        minute = minute_up(now_ms)
+        setting, minute = parts.setting(), minute_up(parts.clock())
         in_force = sorted(
             f"{p.id}/{p.version}/{p.sha256.hex()}" for p in setting.policies if p.effective_minute <= minute
         )
@@ -203,26 +202,39 @@ class Loops:
         digest = hashlib.sha256("\n".join(told_by).encode()).hexdigest()
         async with parts.store.begin() as tx:
             known = (await tx.get(Marker, [("policies",)])).get(("policies",))
-            if known is not None and known.value == digest:
-                return
-            reports = await tx.find(Report, {}) if known is not None else []
-        submitted = {p.id for p in setting.trust.parties.values() if p.kind.value == "LAB"}
-        await self._owe_anew(setting, [report for report in reports if report.origin not in submitted], now_ms)
+        if known is not None and (known.value == digest or not await self._owe_anew(setting)):
+            return
         async with parts.store.begin() as tx:
             await tx.put([Marker("policies", digest)])
         self._due.set()
 
-    async def _owe_anew(self, setting: Setting, reports: list[Report], now_ms: int) -> None:
-        """To every audience that a policy names, and corrections to whoever was told; a death midway begins again."""
-        for start in range(0, len(reports), OWED_AT_ONCE):
-            some = reports[start : start + OWED_AT_ONCE]
-            async with self._parts.store.begin() as tx:
+    async def _owe_anew(self, setting: Setting) -> bool:
+        """Every report to every audience that a policy names, and corrections to whoever was told.
+
+        What is owed to an audience that is no longer named, and was never sent anything, is owed no more. A page at a
+        time. False where the setting moved again meanwhile; that and a death midway begin anew.
+        """
+        parts, after = self._parts, b""
+        named = setting.audiences() | await self._begun()
+        submitted = {p.id for p in setting.trust.parties.values() if p.kind.value == "LAB"}
+        while True:
+            now_ms = parts.clock()
+            async with parts.store.begin() as tx:
+                if parts.setting() is not setting:
+                    return False
+                page = await tx.find(Report, {"leaf": Between(low=after)}, order=("leaf",), limit=OWED_AT_ONCE)
+                some = [report for report in page if report.origin not in submitted]
+                owed = await tx.find(Due, {"leaf": [report.leaf for report in some]})
+                await tx.drop([due for due in owed if due.audience not in named])
                 await tx.put(owe([report.leaf for report in some], setting.audiences(), now_ms, "POLICY"))
                 await tx.put(await superseded(tx, setting, some, now_ms))
                 for report in some:
                     if report.stage == Stage.RETRACTION:
                         for readers in (await told(tx, [report])).values():
                             await tx.put(owe([report.leaf], readers, now_ms, "POLICY"))
+            if len(page) < OWED_AT_ONCE:
+                return True
+            after = page[-1].leaf + b"\0"
 
     async def releasing(self) -> None:
         """Decide and seal whatever is due."""

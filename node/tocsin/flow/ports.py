@@ -39,8 +39,8 @@ class RangeLost(AdapterError):
 class Between:
     """A condition on a column: low ≤ value ≤ high; None leaves an end open."""
 
-    low: int | None = None
-    high: int | None = None
+    low: int | bytes | None = None
+    high: int | bytes | None = None
 
 
 class Tx(Protocol):

@@ -38,8 +38,8 @@ class Prune:
             topics = [outlet.topic for outlet in await tx.find(Outlet, {})]
         gone = sum([await self._outbox(topic, before) for topic in topics])
         # Settled by acceptance or by an officer; or only ever a place and a hash, which its topic no longer has.
-        gone += await self._older(Quarantined, {"state": ["DROPPED", "REPLAYED"]}, before)
-        gone += await self._older(Quarantined, {"state": "HELD", "kept": False}, before)
+        for state, kept in (("DROPPED", False), ("REPLAYED", True), ("REPLAYED", False), ("HELD", False)):
+            gone += await self._older(Quarantined, {"state": state, "kept": kept}, before)
         gone += await self._older(NoteRow, {}, before)
         return gone
 

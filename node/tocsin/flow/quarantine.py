@@ -67,7 +67,7 @@ class Quarantine:
             {"state": "HELD", "reason": Reason.NOT_YET_VALID.value, "at_ms": recent},
         ]
         if moved:
-            wanted.append({"state": "HELD", "reason": [r.value for r in RETRIABLE - {Reason.NOT_YET_VALID}]})
+            wanted += [{"state": "HELD", "reason": reason.value} for reason in RETRIABLE - {Reason.NOT_YET_VALID}]
         async with self._store.begin() as tx:
             found = [
                 row

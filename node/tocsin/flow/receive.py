@@ -248,7 +248,7 @@ class _Rows:
         self._inlet = inlet
         self._now_ms = now_ms
         self._issued: frozenset[bytes] = frozenset()
-        self._quarantined = 0
+        self._values = 0
         self._new: list[Row] = []
         self._spoken: list[Spoken] = []
 
@@ -260,7 +260,8 @@ class _Rows:
             leaves = [(v.leaf,) for v in verdicts if isinstance(v, Verified)]
             rows._issued = frozenset(row.leaf for row in (await tx.get(Submission, leaves)).values())
         if any(isinstance(v, Rejected) for v in verdicts):
-            rows._quarantined = await tx.count(Quarantined, {"topic": inlet.topic, "state": "HELD"})
+            values = {"topic": inlet.topic, "state": "HELD", "kept": True}
+            rows._values = await tx.count(Quarantined, values)
         return rows
 
     def keep(self, record: Record, verdict: Verdict, outcome: Outcome) -> None:
@@ -286,8 +287,8 @@ class _Rows:
 
     def _quarantine(self, record: Record, reason: Reason) -> Quarantined:
         """A row with the original bytes; beyond the cap of its source the value stays at the broker."""
-        full = self._quarantined >= self._setting.caps.quarantined_values
-        self._quarantined += 1
+        full = self._values >= self._setting.caps.quarantined_values
+        self._values += not full
         return Quarantined(
             topic=record.topic,
             offset=record.offset,

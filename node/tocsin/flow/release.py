@@ -84,7 +84,7 @@ class Release:
             )
             if not dues:
                 return []
-            facts = await Facts.load(tx, [due.leaf for due in dues])
+            facts = await Facts.load(tx, [(due.leaf, due.audience) for due in dues])
             boxes: dict[str, Outbox] = {}
             rows: list[Row] = []
             # 2. Decide and seal each, in order.

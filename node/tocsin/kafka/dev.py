@@ -131,9 +131,9 @@ class DevKafka:
             fresh, jars = not self._instance_file.exists(), self._jars()
             head_start = self._head_start(jars)
             for left in reversed(range(_TRIES)):
+                helped = head_start.folder.exists()
                 if fresh:
                     self._format(jars, head_start)
-                helped = head_start.folder.exists()
                 try:
                     self._launch(jars, head_start)
                 except _Broke:
@@ -321,9 +321,9 @@ class DevKafka:
                 if alive:
                     process.kill()
                     psutil.wait_procs([process], timeout=_STOP_S)
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
+        child, self._child = self._child, None  # another thread may end it, too
+        if child is not None:
+            child.wait()
         (self.folder / "pid").unlink(missing_ok=True)
 
 

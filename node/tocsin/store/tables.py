@@ -1,7 +1,7 @@
 """Every table of the store, one per row class of `tocsin.flow.rows`, with the same columns in the same order.
 
 To add a column: add it to the row class, add the same name here at the same place, then make a migration
-(see migrations/README.md). `tests/integration/test_store.py` compares rows, tables and migrations.
+(see migrations/README.md). `tests/integration/test_store_databases.py` compares rows, tables and migrations.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
@@ -50,7 +50,9 @@ TABLES: dict[type[rows.Row], Table] = {
         _text("schema", "Schema id of the header"),
         _flag("exercise", "A drill"),
         _integer("accepted_ms", "When it was first accepted, ms since 1970"),
-        Index(None, "incident", "origin"),
+        Index(None, "incident", "origin", "revision"),
+        Index(None, "incident", "origin", "stage"),
+        Index(None, "accepted_ms", "leaf"),
         comment="Reports that were verified or issued here",
     ),
     rows.Copy: Table(
@@ -85,6 +87,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _bytes("head", "Chained hash of the stream", key=True),
         _bytes("framed", "The signed statement"),
         _integer("shown_ms", "When it was seen, ms since 1970"),
+        Index(None, "topic", "epoch", "seq", "shown_ms"),
         comment="Stream heads shown by peers; two for one (topic, epoch, seq) are evidence of a FORK",
     ),
     rows.NoteRow: Table(
@@ -115,6 +118,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _text("headers", "Original headers, JSON"),
         _bytes("value", "Original value, or empty"),  # last: SQLite reads a row from its beginning
         Index(None, "topic", "state", "offset"),
+        Index(None, "topic", "state", "reason", "offset"),
         Index(None, "topic", "state", "kept", "at_ms"),
         Index(None, "state", "kept", "at_ms"),
         comment="Rejected records at rest",
@@ -131,7 +135,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _flag("told", "The receipt that says ISSUED is sealed"),
         _text("basis", "Legal basis for issuing wider than the source's TLP, or who dismissed it and why, or empty"),
         Index(None, "state", "lab", "received_ms"),
-        Index(None, "state", "told"),
+        Index(None, "state", "told", "leaf"),
         Index(None, "report"),
         comment="The inbox of labs' reports",
     ),
@@ -176,7 +180,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _integer("due_ms", "When it alarms, ms since 1970"),
         _text("officer", "Who answered, or empty"),
         _text("reason", "The officer's reason, or empty"),
-        _integer("answered_ms", "When it was answered, ms since 1970, or 0"),
+        _integer("answered_ms", "When it was answered or superseded, ms since 1970, or 0"),
         Index(None, "state", "due_ms"),
         comment="Holds, open and answered",
     ),

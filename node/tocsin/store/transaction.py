@@ -53,6 +53,7 @@ class SqlTx:
         self, kind: type[R], where: Mapping[str, Any], *, order: Sequence[str] = (), limit: int | None = None
     ) -> list[R]:
         """Rows that fit `where`, in order."""
+        self.require_sound()
         shape, parameters = statements.question(where)
         if statements.is_vain(shape):
             return []
@@ -64,6 +65,7 @@ class SqlTx:
 
     async def count(self, kind: type[R], where: Mapping[str, Any]) -> int:
         """The number of rows that fit `where`."""
+        self.require_sound()
         shape, parameters = statements.question(where)
         if statements.is_vain(shape):
             return 0

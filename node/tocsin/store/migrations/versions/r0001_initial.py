@@ -163,7 +163,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             autoincrement=False,
             nullable=False,
-            comment="When it was answered, ms since 1970, or 0",
+            comment="When it was answered or superseded, ms since 1970, or 0",
         ),
         sa.PrimaryKeyConstraint("leaf", "policy_version", "rule", "audience", name=op.f("pk_hold")),
         comment="Holds, open and answered",
@@ -353,6 +353,9 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_quarantined_topic_state_offset"), ["topic", "state", "offset"], unique=False
         )
+        batch_op.create_index(
+            batch_op.f("ix_quarantined_topic_state_reason_offset"), ["topic", "state", "reason", "offset"], unique=False
+        )
 
     op.create_table(
         "report",
@@ -403,7 +406,13 @@ def upgrade() -> None:
         comment="Reports that were verified or issued here",
     )
     with op.batch_alter_table("report", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_report_incident_origin"), ["incident", "origin"], unique=False)
+        batch_op.create_index(batch_op.f("ix_report_accepted_ms_leaf"), ["accepted_ms", "leaf"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_report_incident_origin_revision"), ["incident", "origin", "revision"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_report_incident_origin_stage"), ["incident", "origin", "stage"], unique=False
+        )
 
     op.create_table(
         "resend",
@@ -440,6 +449,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("topic", "epoch", "seq", "head", name=op.f("pk_shown_head")),
         comment="Stream heads shown by peers; two for one (topic, epoch, seq) are evidence of a FORK",
     )
+    with op.batch_alter_table("shown_head", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_shown_head_topic_epoch_seq_shown_ms"), ["topic", "epoch", "seq", "shown_ms"], unique=False
+        )
+
     op.create_table(
         "source",
         sa.Column(
@@ -548,7 +562,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_submission_state_lab_received_ms"), ["state", "lab", "received_ms"], unique=False
         )
-        batch_op.create_index(batch_op.f("ix_submission_state_told"), ["state", "told"], unique=False)
+        batch_op.create_index(batch_op.f("ix_submission_state_told_leaf"), ["state", "told", "leaf"], unique=False)
 
     op.create_table(
         "withholding",
