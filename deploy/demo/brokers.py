@@ -11,7 +11,7 @@ from deploy.demo import INSTITUTES
 
 from tocsin.errors import AdapterError
 from tocsin.kafka.dev import DevKafka, cache_folder, deploy_folder
-from tocsin.kafka.jars import Jar, read_lock
+from tocsin.kafka.jars import Jar, is_there, read_lock
 
 SUPERUSER = "broker"
 _AGAIN_S = 0.1
@@ -24,8 +24,7 @@ def broker_jars() -> list[Jar]:
 
 def missing_jars() -> list[Jar]:
     """What of it is still to be downloaded."""
-    kept = cache_folder() / "jars"
-    return [jar for jar in broker_jars() if not ((at := kept / jar.path).is_file() and at.stat().st_size == jar.size)]
+    return [jar for jar in broker_jars() if not is_there(jar, cache_folder() / "jars")]
 
 
 class Brokers:

@@ -20,7 +20,7 @@ from tocsin.flow.facts import Facts
 from tocsin.flow.issue import Issue, Wanted
 from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Between, Tx
-from tocsin.flow.rows import Copy, Hold, Outlet, Quarantined, Report, Row, Source, Submission
+from tocsin.flow.rows import OPEN, Copy, Hold, Outlet, Quarantined, Report, Row, Source, Submission
 from tocsin.policy.question import Question
 from tocsin.reader.seen import Seen, seen_of
 from tocsin.report.document import from_document
@@ -79,7 +79,7 @@ class Officer:
 
     async def open_holds(self) -> list[Hold]:
         """Releases that wait for an answer."""
-        return await self.rows(Hold, {"state": "OPEN"})
+        return await self.rows(Hold, {"state": OPEN})
 
     async def sealed(self, audience: str) -> Outlet:
         """The stream for an audience as the node sealed it."""

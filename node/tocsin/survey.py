@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tocsin.flow.ports import Between, Store, Tx
 from tocsin.flow.receive import Inlet, InletKind
-from tocsin.flow.rows import Hold, Outgoing, Outlet, Quarantined, ShownHead, Source, Submission
+from tocsin.flow.rows import OPEN, Hold, Outgoing, Outlet, Quarantined, ShownHead, Source, Submission
 from tocsin.metrics import Snapshot, SourceGauges
 from tocsin.wire.keys import KeyUse
 
@@ -23,8 +23,8 @@ async def survey(
             outbox_rows=waiting,
             outbox_oldest_s=(now_ms - oldest_ms) / 1000,
             sources=sources,
-            holds_open=await tx.count(Hold, {"state": "OPEN"}),
-            holds_overdue=await tx.count(Hold, {"state": "OPEN", "due_ms": Between(high=now_ms)}),
+            holds_open=await tx.count(Hold, {"state": OPEN}),
+            holds_overdue=await tx.count(Hold, {"state": OPEN, "due_ms": Between(high=now_ms)}),
             submissions_waiting=await tx.count(Submission, {"state": "NEW"}),
             key_not_after_ms=keys,
         )

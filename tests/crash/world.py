@@ -64,6 +64,13 @@ def policy_of(node):
     )
 
 
+def holding(version):
+    """gb's policies of that version, by which an officer must approve that jp is told the title."""
+    text = policy_of("gb").replace("version = 1", f"version = {version}")
+    rule = '[[rule]]\nid = "ask"\nto = ["jp"]\nwithhold = ["title"]\nhold = true\nbasis = "example"\n'
+    return (parse_policy(text + rule, SCHEMA),)
+
+
 def seeded(name):
     """A fixed seed of 32 bytes for a fixed name."""
     return hashlib.sha256(name.encode()).digest()

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from tests.crash.running import Federation, Process
-from tests.crash.world import SCHEMA, policy_of
+from tests.crash.world import SCHEMA, holding
 
 from tocsin.flow import topics
 from tocsin.flow.issue import Wanted
@@ -20,7 +20,6 @@ from tocsin.flow.outcome import What
 from tocsin.flow.ports import Outbound
 from tocsin.flow.prune import MS_PER_DAY, Prune
 from tocsin.flow.rows import Hold, Resend
-from tocsin.policy.language import parse_policy
 from tocsin.store import sqlite, statements
 from tocsin.store.store import SqlStore
 from tocsin.store.tables import TABLES
@@ -54,9 +53,8 @@ class Questions:
         monkeypatch.setattr(sqlite.SqliteSession, "run", asking)
 
     def _noting(self, name, make):
-        def made(table, shape, *rest, limited=False, **named):
-            limit = {"limited": limited} if name == "finding" else {}
-            statement = make(table, shape, *rest, **limit, **named)
+        def made(table, shape, *rest, **limit):
+            statement, limited = make(table, shape, *rest, **limit), limit.get("limited", False)
             columns = [c.name for c in table.primary_key] if name == "getting" else [column for column, _, _ in shape]
             self._about[statement] = table.name, frozenset(columns), limited
             return statement
@@ -86,13 +84,6 @@ def _plan(session, statement, parameters):
     given = constants | parameters
     found = session._driver.execute(f"EXPLAIN QUERY PLAN {sql}", [given[name] for name in names])
     return [row[3] for row in found]
-
-
-def holding(version):
-    """gb's policy of that version, by which an officer must approve that jp is told the title."""
-    text = policy_of("gb").replace("version = 1", f"version = {version}")
-    rule = '[[rule]]\nid = "ask"\nto = ["jp"]\nwithhold = ["title"]\nhold = true\nbasis = "example"\n'
-    return (parse_policy(text + rule, SCHEMA),)
 
 
 async def test_every_question_of_the_flow_is_served_by_an_index(tmp_path, monkeypatch):
@@ -145,7 +136,6 @@ async def test_every_question_of_the_flow_is_served_by_an_index(tmp_path, monkey
         for process in running:
             await process.kill()
             await process.store.close()
-    few = {kind.__name__ for kind in TABLES if TABLES[kind].name in FEW}
-    assert {TABLES[kind].name for kind in TABLES if kind.__name__ not in few} == {t for t, _ in questions.asked()} - FEW
+    assert {table.name for table in TABLES.values()} - FEW == {table for table, _ in questions.asked()} - FEW
     assert list(questions.wrong()) == []
     assert EXCUSED.keys() <= {(table, *sorted(columns)) for table, columns in questions.asked()}, "an idle excuse"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.crash.running import Federation, Process, warped
-from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
+from tests.crash.world import SCHEMA, SCHEMAS, holding, policy_of, trust_document
 
 from tocsin.errors import AdapterError, InputError
 from tocsin.flow import loops
@@ -261,29 +261,24 @@ def test_a_change_of_setting_is_retried_in_quarantine_though_the_store_was_busy(
 def test_another_version_of_a_policy_takes_the_place_of_holds_that_nobody_answered():
     """Or they would wait, and alarm, for ever: an answer to them changes nothing. Going back to it asks again."""
 
-    def asking(version):
-        text = policy_of("gb").replace("version = 1", f"version = {version}")
-        rule = '[[rule]]\nid = "ask"\nto = ["jp"]\nwithhold = ["title"]\nhold = true\nbasis = "example"\n'
-        return (parse_policy(text + rule, SCHEMA),)
-
     async def story():
         federation = Federation(nodes=("gb",))
         known = Process(federation, "gb").setting_now
-        gb = Process(federation, "gb", setting=replace(known, policies=asking(1))).start()
+        gb = Process(federation, "gb", setting=replace(known, policies=holding(1))).start()
         federation.submit()
 
         def holds():
             return {(hold.policy_version, hold.audience): hold.state for hold in of(federation, "gb", Hold)}
 
         await gb.until(lambda: holds() == {(1, "jp"): "OPEN"}, "a hold")
-        gb.setting_now = replace(known, policies=asking(2))
+        gb.setting_now = replace(known, policies=holding(2))
         gb.loops.setting_moved()
         await gb.until(lambda: holds() == {(1, "jp"): "SUPERSEDED", (2, "jp"): "OPEN"}, "the other version's hold")
         [old] = [hold for hold in of(federation, "gb", Hold) if hold.policy_version == 1]
         async with gb.store.begin() as tx:
             with pytest.raises(InputError, match="another version"):
                 await answer_hold(tx, old, approve=True, officer="amy", reason="late", now_ms=0)
-        gb.setting_now = replace(known, policies=asking(1))
+        gb.setting_now = replace(known, policies=holding(1))
         gb.loops.setting_moved()
         await gb.until(lambda: holds() == {(1, "jp"): "OPEN", (2, "jp"): "SUPERSEDED"}, "asked again")
 

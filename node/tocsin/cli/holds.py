@@ -11,9 +11,8 @@ from tocsin.cli.output import Id, Moment, command, give, now_ms, rows, say
 from tocsin.flow import officer as acts
 from tocsin.flow.decide import explain
 from tocsin.flow.facts import Facts
-from tocsin.flow.holds import APPROVED, OPEN, REFUSED
 from tocsin.flow.opened import Opened
-from tocsin.flow.rows import Hold, Report, Withholding
+from tocsin.flow.rows import ANSWERED, OPEN, Hold, Report, Withholding
 from tocsin.report.schema import Schema
 from tocsin.wire.header import Tlp
 from tocsin.wire.slots import mask_bits
@@ -140,7 +139,7 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
                 kept.append(line.field)
                 basis = because.basis
     data |= {"keeps_back": kept, "basis": basis}
-    if hold.state in {APPROVED, REFUSED}:
+    if hold.state in ANSWERED:
         data |= {"officer": hold.officer, "reason": hold.reason, "answered": Moment(hold.answered_ms)}
     return data
 

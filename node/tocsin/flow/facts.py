@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tocsin.flow.admit import told
 from tocsin.flow.decide import UNREADABLE, WITHHELD, Incident, Question
 from tocsin.flow.ports import Between, Tx
-from tocsin.flow.rows import Copy, Decided, Hold, Report, Withholding
+from tocsin.flow.rows import ANSWERED, APPROVED, Copy, Decided, Hold, Report, Withholding
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.wire.header import Stage, Tlp
 from tocsin.wire.slots import mask_bits
@@ -104,11 +104,11 @@ class Facts:
                 return question.to(audience, sent=sent)
         policy = setting.policy_for(report.schema, minute)
         answered = {
-            (hold.rule, hold.audience): hold.state == "APPROVED"
+            (hold.rule, hold.audience): hold.state == APPROVED
             for hold in self.holds.values()
             if policy is not None
             and (hold.leaf, hold.policy_version) == (report.leaf, policy.version)
-            and hold.state in {"APPROVED", "REFUSED"}
+            and hold.state in ANSWERED
         }
         n = verified.envelope.n
         officer = {row.audience: mask_bits(row.slots, n) for row in self._withheld.values() if row.leaf == report.leaf}

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from tocsin.flow.facts import Facts
 from tocsin.flow.ports import Tx
-from tocsin.flow.rows import Due, Hold, Report
+from tocsin.flow.rows import OPEN, SUPERSEDED, Due, Hold, Report
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.policy.rules import Policy
-
-OPEN, APPROVED, REFUSED, SUPERSEDED = "OPEN", "APPROVED", "REFUSED", "SUPERSEDED"
 
 
 def new_holds(

@@ -216,14 +216,13 @@ class Loops:
         """
         parts, after = self._parts, b""
         named = setting.audiences() | await self._begun()
-        submitted = {p.id for p in setting.trust.parties.values() if p.kind.value == "LAB"}
         while True:
             now_ms = parts.clock()
             async with parts.store.begin() as tx:
                 if parts.setting() is not setting:
                     return False
                 page = await tx.find(Report, {"leaf": Between(low=after)}, order=("leaf",), limit=OWED_AT_ONCE)
-                some = [report for report in page if report.origin not in submitted]
+                some = [report for report in page if report.origin not in setting.labs]
                 owed = await tx.find(Due, {"leaf": [report.leaf for report in some]})
                 await tx.drop([due for due in owed if due.audience not in named])
                 await tx.put(owe([report.leaf for report in some], setting.audiences(), now_ms, "POLICY"))

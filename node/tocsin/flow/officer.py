@@ -14,9 +14,21 @@ from collections.abc import Iterable
 from tocsin.errors import InputError
 from tocsin.flow import topics
 from tocsin.flow.admit import owe
-from tocsin.flow.holds import APPROVED, REFUSED, SUPERSEDED
 from tocsin.flow.ports import Tx
-from tocsin.flow.rows import Copy, Hold, Outgoing, Outlet, Quarantined, Report, Resend, Submission, Withholding
+from tocsin.flow.rows import (
+    APPROVED,
+    REFUSED,
+    SUPERSEDED,
+    Copy,
+    Hold,
+    Outgoing,
+    Outlet,
+    Quarantined,
+    Report,
+    Resend,
+    Submission,
+    Withholding,
+)
 from tocsin.report.schema import Schema
 from tocsin.wire.envelope import parse_envelope
 from tocsin.wire.slots import mask_bits, mask_bytes

@@ -166,6 +166,10 @@ class Decided(Row):
     decided_ms: int
 
 
+OPEN, APPROVED, REFUSED, SUPERSEDED = "OPEN", "APPROVED", "REFUSED", "SUPERSEDED"
+ANSWERED = frozenset({APPROVED, REFUSED})
+
+
 @dataclass(frozen=True, slots=True)
 class Hold(Row):
     """An open or answered hold; `state` is OPEN, APPROVED or REFUSED. An approval lifts no embargo.

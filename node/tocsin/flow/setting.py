@@ -57,3 +57,8 @@ class Setting:
     def parties(self) -> Mapping[str, tuple[PartyKind, str]]:
         """Kind and jurisdiction of every party of the trust view."""
         return {p.id: (p.kind, p.jurisdiction) for p in self.trust.parties.values()}
+
+    @cached_property
+    def labs(self) -> frozenset[str]:
+        """The labs of the trust view: their reports are submissions, and go to nobody as they are."""
+        return frozenset(party for party, (kind, _) in self.parties.items() if kind is PartyKind.LAB)

@@ -62,11 +62,14 @@ def fetch_jars(jars: list[Jar], cache: Path) -> list[Path]:
     return [cache / jar.path for jar in jars]
 
 
-def _is_good(jar: Jar, cache: Path) -> bool:
+def is_there(jar: Jar, cache: Path) -> bool:
+    """Whether a file of its size lies below the cache: without reading it, so it may be damaged."""
     path = cache / jar.path
-    if not path.is_file() or path.stat().st_size != jar.size:
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+    return path.is_file() and path.stat().st_size == jar.size
+
+
+def _is_good(jar: Jar, cache: Path) -> bool:
+    return is_there(jar, cache) and hashlib.sha256((cache / jar.path).read_bytes()).hexdigest() == jar.sha256
 
 
 def _download(jars: list[Jar], cache: Path) -> None:
