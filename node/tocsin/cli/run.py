@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,9 @@ async def run_node() -> int:
             tell_what_waits(config, OPTIONS.config, log)
 
         loop.add_signal_handler(signal.SIGHUP, reload)
+        # What was imported and loaded lives as long as the process. The collector would walk all of it again and again
+        # while reports wait: 50 ms each time (measured).
+        gc.freeze()
         await app.run(stop)
     return 0
 

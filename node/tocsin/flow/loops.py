@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from tocsin.errors import AdapterError
-from tocsin.flow import release, topics
+from tocsin.flow import release, send, topics
 from tocsin.flow.admit import owe, told
 from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.holds import superseded
@@ -26,7 +26,6 @@ from tocsin.flow.prune import Prune
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.release import Done
 from tocsin.flow.rows import Due, Marker, Outlet, Report
-from tocsin.flow.send import SKEW_STOP_MS
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.wire.header import Stage
 
@@ -94,7 +93,7 @@ class Loops:
 
     def _clock_is_apart(self, skew_ms: int) -> None:
         """Four minutes between our clock and the broker's stop signing, until they agree again."""
-        stopped, self._clock_stopped = self._clock_stopped, skew_ms >= SKEW_STOP_MS
+        stopped, self._clock_stopped = self._clock_stopped, skew_ms >= send.SKEW_STOP_MS
         if self._clock_stopped:
             self._become(State.STOPPED_BY_CLOCK)
         elif stopped:
@@ -275,12 +274,14 @@ class Loops:
                 await self._guard("resend", parts.send.resend)
             if sent is not None:
                 parts.watch.sent(sent)
-            if sent is not None and sent.acked:  # at once again: that they are acknowledged is yet to be remembered
+            if sent is not None and sent.acked:
                 self._clock_is_apart(sent.skew_ms)
-            elif self._clock_stopped:
+            if sent is not None and sum(sent.acked.values()) >= send.BATCH:
+                continue  # more may wait than was read
+            if self._clock_stopped:
                 await _wait(self._sealed, ASK_S)
                 skew_ms = await self._guard("clock", parts.send.ask_clock)
-                self._clock_is_apart(SKEW_STOP_MS if skew_ms is None else skew_ms)
+                self._clock_is_apart(send.SKEW_STOP_MS if skew_ms is None else skew_ms)
             else:
                 await _wait(self._sealed, POLL_S)
 

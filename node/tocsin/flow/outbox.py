@@ -69,12 +69,11 @@ class Outbox:
         """Give an envelope its seq and chain it into the stream's head."""
         seq = self.outlet.seq + 1
         head = next_head(self.outlet.head, seq, item.framed)
-        self.outlet = dataclasses.replace(self.outlet, seq=seq, head=head)
-        return self._append(item, seq=seq, statement=False)
+        return self._append(dataclasses.replace(self.outlet, rows=self.outlet.rows + 1, seq=seq, head=head), item, seq)
 
     def statement(self, item: Item, *, seq: int = 0) -> Outgoing:
         """Put a signed statement in its place; `seq` is the stream head's own."""
-        return self._append(item, seq=seq, statement=True)
+        return self._append(dataclasses.replace(self.outlet, rows=self.outlet.rows + 1), item, seq, statement=True)
 
     def mark(self) -> tuple[Outlet, int]:
         """Where the box stands, for `back`."""
@@ -89,13 +88,12 @@ class Outbox:
         """Remember that a head for `seq` is sealed."""
         self.outlet = dataclasses.replace(self.outlet, headed=seq, headed_ms=self._now_ms)
 
-    def _append(self, item: Item, *, seq: int, statement: bool) -> Outgoing:
-        row = self.outlet.rows + 1
-        self.outlet = dataclasses.replace(self.outlet, rows=row)
+    def _append(self, moved: Outlet, item: Item, seq: int, *, statement: bool = False) -> Outgoing:
+        self.outlet = moved
         sealed = Outgoing(
-            topic=self.outlet.topic,
-            row=row,
-            epoch=self.outlet.epoch,
+            topic=moved.topic,
+            row=moved.rows,
+            epoch=moved.epoch,
             seq=seq,
             statement=statement,
             record_key=item.key,

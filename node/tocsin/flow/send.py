@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.flow.outbox import outbound
-from tocsin.flow.ports import Ack, Between, Clock, Store, WriteFailed, Writer
+from tocsin.flow.ports import Ack, Between, Clock, Store, Tx, WriteFailed, Writer
 from tocsin.flow.rows import Outgoing, Outlet, Resend
 
 BATCH = 256
@@ -41,13 +41,15 @@ class Send:
         self._me = me
         self._writer: Writer | None = None
         self._resting: dict[str, tuple[int, int]] = {}
-        self._acked: dict[str, tuple[int, int]] = {}  # per topic: the place before, and how many after it
+        self._ahead: dict[str, tuple[int, Outgoing]] = {}
+        """Per topic: the place that the store knows, and the last row that was acknowledged since."""
 
     async def run(self) -> Sent:
         """Send one batch of what is sealed and not acknowledged; `AdapterError` where no writer can be had.
 
-        What is acknowledged is remembered by the next call, in the transaction that reads what comes next: call again
-        until nothing is sent. Whoever dies before that sends the same bytes again.
+        What is acknowledged is written down once nothing waits, or after `BATCH` rows, since to wait for the disk at
+        every batch would delay the next one: call again until nothing is sent. Whoever dies before that sends the same
+        bytes again.
         """
         outlets, rows = await self._next()
         if not rows:
@@ -58,9 +60,15 @@ class Send:
         except WriteFailed as fault:
             acks = fault.acked
             failed = dict.fromkeys(fault.failed, fault.thing)
-        self._rest({row.topic for row in rows}, failed)
-        self._acked = {topic: (outlets[topic].acked, len(got)) for topic, got in acks.items() if got}
-        return Sent({topic: count for topic, (_, count) in self._acked.items()}, failed, self._skew(acks))
+        of_topic: dict[str, list[Outgoing]] = {}
+        for row in rows:
+            of_topic.setdefault(row.topic, []).append(row)
+        self._rest(of_topic, failed)
+        for topic, got in acks.items():
+            if got:
+                known, _ = self._ahead.get(topic, (outlets[topic].acked, None))
+                self._ahead[topic] = known, of_topic[topic][len(got) - 1]
+        return Sent({topic: len(got) for topic, got in acks.items() if got}, failed, self._skew(acks))
 
     async def _next(self) -> tuple[dict[str, Outlet], list[Outgoing]]:
         """The outlets that are ours, moved over what was acknowledged, and the rows that wait in them."""
@@ -68,18 +76,32 @@ class Send:
         rows: list[Outgoing] = []
         async with self._store.begin() as tx:
             outlets = {o.topic: o for o in await tx.find(Outlet, {"holder": [self._me, ""]})}
-            for topic, (acked, count) in self._acked.items():
-                outlet = outlets.get(topic)  # none where another process holds it now: it sends them again
-                # A store that fell behind meanwhile knows another place, or fewer rows: `recover` sees to it.
-                if outlet is not None and outlet.acked == acked and outlet.rows >= acked + count:
-                    outlets[topic] = dataclasses.replace(outlet, acked=acked + count)
-                    await tx.swap(outlets[topic], expect={"holder": outlet.holder, "acked": acked, "rows": outlet.rows})
+            await self._move(tx, outlets)
             for topic, outlet in outlets.items():
                 if outlet.rows > outlet.acked and self._resting.get(topic, (0, 0))[1] <= now_ms:
                     after = Between(low=outlet.acked + 1)
                     rows += await tx.find(Outgoing, {"topic": topic, "row": after}, order=("row",), limit=BATCH)
-        self._acked = {}
+            due = not rows or any(last.row - known >= BATCH for known, last in self._ahead.values())
+            if due:
+                for topic, (known, _) in self._ahead.items():
+                    await tx.swap(outlets[topic], expect={"holder": outlets[topic].holder, "acked": known})
+        if due:
+            self._ahead.clear()
         return outlets, rows
+
+    async def _move(self, tx: Tx, outlets: dict[str, Outlet]) -> None:
+        """Move the outlets over what was acknowledged and is not written down yet.
+
+        Not those that another process holds now (it sends the rows again), nor those of a store that fell behind and
+        knows another place or other rows: `recover` sees to them.
+        """
+        rows = await tx.get(Outgoing, [last.key() for _, last in self._ahead.values()])
+        for topic, (known, last) in list(self._ahead.items()):
+            outlet = outlets.get(topic)
+            if outlet is not None and outlet.acked == known and rows.get(last.key()) == last:
+                outlets[topic] = dataclasses.replace(outlet, acked=last.row)
+            else:
+                del self._ahead[topic]
 
     def _rest(self, tried: Iterable[str], failed: Mapping[str, str]) -> None:
         """A topic that fails rests a while, so that it does not cost the others a writer each round."""
