@@ -64,10 +64,10 @@ def policy_of(node):
     )
 
 
-def holding(version):
-    """gb's policies of that version, by which an officer must approve that jp is told the title."""
-    text = policy_of("gb").replace("version = 1", f"version = {version}")
-    rule = '[[rule]]\nid = "ask"\nto = ["jp"]\nwithhold = ["title"]\nhold = true\nbasis = "example"\n'
+def holding(version, node="gb", reader="jp"):
+    """The node's policies of that version, by which an officer must approve that the reader is told the title."""
+    text = policy_of(node).replace("version = 1", f"version = {version}")
+    rule = f'[[rule]]\nid = "ask"\nto = ["{reader}"]\nwithhold = ["title"]\nhold = true\nbasis = "example"\n'
     return (parse_policy(text + rule, SCHEMA),)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from tocsin.flow import holds
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Tx
 from tocsin.flow.rows import Copy, Decided, Due, Report, Row
@@ -35,6 +36,7 @@ class Admission:
         self._new: list[Row] = []
         self._owed: dict[tuple[bytes, str], Due] = {}
         self._told: dict[tuple[str, bytes], set[str]] = {}
+        self._retractions: list[Header] = []
 
     @classmethod
     async def load(cls, tx: Tx, setting: Setting, verified: Iterable[Verified], now_ms: int) -> Admission:
@@ -77,6 +79,8 @@ class Admission:
             report = report_row(leaf, header, self._now_ms)
             self._know(report)
             self._new.append(report)
+            if header.stage is Stage.RETRACTION:
+                self._retractions.append(header)
         envelope = verified.envelope
         copy = Copy(leaf, verified.chain, party, mask_bytes(envelope.mask, envelope.n), verified.framed, self._now_ms)
         held[verified.chain] = copy
@@ -109,6 +113,8 @@ class Admission:
 
     async def close(self, tx: Tx) -> None:
         """Write what the batch added."""
+        for retraction in self._retractions:
+            await tx.put(await holds.retracted(tx, retraction, self._now_ms))
         await tx.add(self._new)
         await tx.put(list(self._owed.values()))
 

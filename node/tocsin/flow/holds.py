@@ -1,15 +1,21 @@
-"""Holds: what waits for an officer. Opened by a decision, answered by an officer, superseded by another policy."""
+"""Holds: what waits for an officer. Opened by a decision, answered by an officer, superseded where no answer counts."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from tocsin.flow.facts import Facts
 from tocsin.flow.ports import Tx
 from tocsin.flow.rows import OPEN, SUPERSEDED, Due, Hold, Report
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.policy.rules import Policy
+from tocsin.wire.header import Header, Stage
+
+if TYPE_CHECKING:
+    from tocsin.flow.facts import Facts
+
+LEAVES_AT_ONCE = 256
 
 
 def new_holds(
@@ -37,3 +43,16 @@ async def superseded(tx: Tx, setting: Setting, reports: Sequence[Report], now_ms
         for hold in await tx.find(Hold, {"leaf": sorted(versions)})
         if hold.state == OPEN and hold.policy_version != versions[hold.leaf]
     ]
+
+
+async def retracted(tx: Tx, retraction: Header, now_ms: int) -> list[Hold]:
+    """Open holds of an incident, before its first retraction is put away: from then on nothing of it is released."""
+    incident = {"origin": retraction.origin, "incident": retraction.incident}
+    if await tx.count(Report, {**incident, "stage": Stage.RETRACTION.value}):
+        return []
+    reports = await tx.find(Report, incident)
+    found: list[Hold] = []
+    for start in range(0, len(reports), LEAVES_AT_ONCE):  # its origin decides how many revisions an incident has
+        leaves = [report.leaf for report in reports[start : start + LEAVES_AT_ONCE]]
+        found += [hold for hold in await tx.find(Hold, {"leaf": leaves}) if hold.state == OPEN]
+    return [dataclasses.replace(hold, state=SUPERSEDED, answered_ms=now_ms) for hold in found]

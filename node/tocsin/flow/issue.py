@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tocsin.errors import InputError
+from tocsin.flow import holds
 from tocsin.flow.admit import owe, report_row, told
 from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Between, Clock, Entropy, Signer, Store, Tx
@@ -192,6 +193,8 @@ class Issue:
         # 3. Known, owed to every audience, and the submissions answered, together.
         report = report_row(unsigned.leaf, header, now_ms)
         mask = mask_bytes(envelope.mask, envelope.n)
+        if header.stage is Stage.RETRACTION:
+            await tx.put(await holds.retracted(tx, header, now_ms))
         await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
         corrected = (await told(tx, [header] if header.stage is Stage.RETRACTION else [])).values()
         await tx.put(owe([report.leaf], setting.audiences().union(*corrected), now_ms, "ISSUED"))

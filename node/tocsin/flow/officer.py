@@ -50,7 +50,8 @@ async def answer_hold(tx: Tx, hold: Hold, *, approve: bool, officer: str, reason
         raise InputError(f"{found.officer} has approved it already", place=place, remedy=remedy)
     if found.state == SUPERSEDED:
         remedy = "`tocsin hold list` shows what the policy in force waits for"
-        raise InputError("another version of the policy has taken its place", place=place, remedy=remedy)
+        thing = "its incident was retracted, or another version of the policy has taken its place"
+        raise InputError(thing, place=place, remedy=remedy)
     if found.state == REFUSED and not approve:
         raise InputError(f"{found.officer} has refused it already", place=place)
     answered = dataclasses.replace(
