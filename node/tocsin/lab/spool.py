@@ -20,6 +20,7 @@ RESEND_MS = 3_600_000
 MOST_UNVERIFIED = 1_000
 """Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk."""
 
+# `sent_ms` is when the broker acknowledged a submission, and its negative once a receipt speaks of it as well.
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS submission (
         seq INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, leaf BLOB NOT NULL UNIQUE, incident BLOB NOT NULL,
@@ -29,7 +30,11 @@ _TABLES = (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, node TEXT NOT NULL, lab TEXT NOT NULL,
         record BLOB NOT NULL, leaf BLOB NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, report BLOB,
         time_ms INTEGER NOT NULL, framed BLOB NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS submission_sent ON submission (sent_ms)",
     "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (record)",
+    # A file from before `sent_ms` said so.
+    """UPDATE submission SET sent_ms = -sent_ms
+    WHERE sent_ms > 0 AND EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)""",
     "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
 )
@@ -39,16 +44,26 @@ _ADD = (
 )
 _UNANSWERED = """
     SELECT framed FROM submission
-    WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
+    WHERE seq IN (
+        SELECT seq FROM submission WHERE sent_ms IS NULL UNION ALL SELECT seq FROM submission WHERE sent_ms > 0)
+    AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
+# No more is read than is sent: of what was never sent the first, of what is due again that which was sent first.
 _SENDABLE = """
     SELECT framed FROM submission
-    WHERE sent_ms IS NULL
-    OR (sent_ms <= ? AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record))
-    ORDER BY seq LIMIT ?"""
+    WHERE seq IN (
+        SELECT * FROM (SELECT seq FROM submission WHERE sent_ms IS NULL ORDER BY seq LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (
+            SELECT seq FROM submission WHERE sent_ms > 0 AND sent_ms <= :due_ms ORDER BY sent_ms, seq LIMIT :limit))
+    ORDER BY seq LIMIT :limit"""
+_SENT = """
+    UPDATE submission
+    SET sent_ms = iif(EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record), -1, 1) * ?
+    WHERE leaf = ?"""
+# What was answered and is not known to be sent is sent all the same, lest what follows it in the topic overtake it.
+_ANSWERED = "UPDATE submission SET sent_ms = -sent_ms WHERE record = ? AND sent_ms > 0"
 # The columns of a receipt are the fields of SignedReceipt, in their order.
-_RECEIPTS = """
-    SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt
-    WHERE :record IS NULL OR record = :record ORDER BY seq"""
+_RECEIPTS = "SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt"
 _KEEP = """
     INSERT OR IGNORE INTO receipt (digest, node, lab, record, leaf, decision, reason, report, time_ms, framed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -100,12 +115,13 @@ class Spool:
 
     async def sendable(self, now_ms: int, limit: int) -> list[Submission]:
         """The next submissions to send, in order: never sent, or sent long ago and not answered."""
-        return [_submission(*row) for row in await self._run(_SENDABLE, (now_ms - RESEND_MS, limit))]
+        which = {"due_ms": now_ms - RESEND_MS, "limit": limit}
+        return [_submission(*row) for row in await self._run(_SENDABLE, which)]
 
     async def sent(self, submissions: Sequence[Submission], now_ms: int) -> None:
         """The broker has acknowledged these."""
         rows = [(now_ms, submission.leaf) for submission in submissions]
-        await self._file.run(lambda db: db.executemany("UPDATE submission SET sent_ms = ? WHERE leaf = ?", rows))
+        await self._file.run(lambda db: db.executemany(_SENT, rows))
 
     async def place(self) -> int | None:
         """The offset at which the receipts are to be read on; None before the first."""
@@ -128,7 +144,11 @@ class Spool:
 
     async def receipts(self, record: bytes | None = None) -> list[SignedReceipt]:
         """Receipts in the order of their arrival: all, or those about one record."""
-        return [SignedReceipt(*row) for row in await self._run(_RECEIPTS, {"record": record})]
+        if record is None:
+            found = await self._run(f"{_RECEIPTS} ORDER BY seq")
+        else:
+            found = await self._run(f"{_RECEIPTS} WHERE record = ? ORDER BY seq", (record,))
+        return [SignedReceipt(*row) for row in found]
 
     async def unverified(self) -> list[tuple[Reason, bytes]]:
         """What came by the receipts' topic and did not verify, with why."""
@@ -151,6 +171,7 @@ def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason
             db.execute("DELETE FROM unverified WHERE digest = ?", (digest,))
             if of is not None:
                 db.execute(_KEEP, (digest, *(getattr(verdict, field.name) for field in fields(verdict))))
+                db.execute(_ANSWERED, (verdict.record,))
             return
         verdict = Reason.STATEMENT_PLACE
     db.execute(_KEEP_UNVERIFIED, (digest, verdict.value, framed, MOST_UNVERIFIED))

@@ -151,14 +151,13 @@ def _rungs(verified: Verified) -> dict[int, bytes]:
 
 def _incident_notes(db: sqlite3.Connection, leaf: bytes, header: Header) -> list[Note]:
     """REVISION_FORK, REVISION_MISSING, LIFECYCLE (protocol section 6, at its end); none for another copy of a leaf."""
-    held = state.revisions(db, header)
-    if leaf in held:
+    if state.holds_leaf(db, leaf):
         return []
     notes = []
-    if any(revision == header.revision for revision, _ in held.values()):
+    if state.holds_revision(db, header):
         notes.append(Note.REVISION_FORK)
     if header.revision:
-        previous = held.get(header.prev)
+        previous = state.previous(db, header)
         if previous is None:
             notes.append(Note.REVISION_MISSING)
         elif previous[0] != header.revision - 1 or not can_follow(Stage(previous[1]), header.stage):
