@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import sqlite3
 import subprocess
 import sys
 
@@ -277,21 +276,6 @@ async def test_what_has_no_answer_after_an_hour_is_sent_again_as_the_same_bytes(
     world.clock.ms += 2000
     async with client() as reporter:
         assert (await when(world, (await reporter.find(pending.leaf)).receipt())).record == pending.record
-
-
-async def test_a_spool_of_before_answers_were_marked_sends_again_only_what_has_none(client, world, gb, tmp_path):
-    async with client() as reporter:
-        await when(world, (await reporter.report(REPORT)).receipt())
-        pending = await reporter.report({"title": "not answered"})
-    with sqlite3.connect(tmp_path / "spool.db") as file:
-        file.executescript("DROP INDEX submission_sent; UPDATE submission SET sent_ms = abs(sent_ms)")
-    file.close()
-    gb.broker.delete(IN)
-    gb.broker.create(IN)
-    world.clock.ms += RESEND_MS + 1000
-    async with client() as reporter:
-        assert [p.leaf for p in await reporter.pending()] == [pending.leaf]
-    assert arrived(gb.broker) == [pending.leaf]
 
 
 async def test_an_answer_that_comes_before_the_brokers_word_spares_the_second_time_and_not_the_first(

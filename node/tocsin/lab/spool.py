@@ -20,21 +20,18 @@ RESEND_MS = 3_600_000
 MOST_UNVERIFIED = 1_000
 """Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk."""
 
-# `sent_ms` is when the broker acknowledged a submission, and its negative once a receipt speaks of it as well.
+# A submission `waits` until it is both sent and answered.
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS submission (
         seq INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, leaf BLOB NOT NULL UNIQUE, incident BLOB NOT NULL,
         revision INTEGER NOT NULL, framed BLOB NOT NULL, spooled_ms INTEGER NOT NULL, sent_ms INTEGER,
-        UNIQUE (incident, revision))""",
+        waits INTEGER NOT NULL DEFAULT 1, UNIQUE (incident, revision))""",
     """CREATE TABLE IF NOT EXISTS receipt (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, node TEXT NOT NULL, lab TEXT NOT NULL,
         record BLOB NOT NULL, leaf BLOB NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, report BLOB,
         time_ms INTEGER NOT NULL, framed BLOB NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS submission_sent ON submission (sent_ms)",
+    "CREATE INDEX IF NOT EXISTS submission_waiting ON submission (seq) WHERE waits",
     "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (record)",
-    # A file from before `sent_ms` said so.
-    """UPDATE submission SET sent_ms = -sent_ms
-    WHERE sent_ms > 0 AND EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)""",
     "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
 )
@@ -44,24 +41,14 @@ _ADD = (
 )
 _UNANSWERED = """
     SELECT framed FROM submission
-    WHERE seq IN (
-        SELECT seq FROM submission WHERE sent_ms IS NULL UNION ALL SELECT seq FROM submission WHERE sent_ms > 0)
-    AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
-# No more is read than is sent: of what was never sent the first, of what is due again that which was sent first.
-_SENDABLE = """
-    SELECT framed FROM submission
-    WHERE seq IN (
-        SELECT * FROM (SELECT seq FROM submission WHERE sent_ms IS NULL ORDER BY seq LIMIT :limit)
-        UNION ALL
-        SELECT * FROM (
-            SELECT seq FROM submission WHERE sent_ms > 0 AND sent_ms <= :due_ms ORDER BY sent_ms, seq LIMIT :limit))
-    ORDER BY seq LIMIT :limit"""
+    WHERE waits AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
+# What was answered and is not known to be sent is sent all the same, lest what follows it in the topic overtake it.
+_SENDABLE = "SELECT framed FROM submission WHERE waits AND (sent_ms IS NULL OR sent_ms <= ?) ORDER BY seq LIMIT ?"
 _SENT = """
     UPDATE submission
-    SET sent_ms = iif(EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record), -1, 1) * ?
+    SET sent_ms = ?, waits = NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)
     WHERE leaf = ?"""
-# What was answered and is not known to be sent is sent all the same, lest what follows it in the topic overtake it.
-_ANSWERED = "UPDATE submission SET sent_ms = -sent_ms WHERE record = ? AND sent_ms > 0"
+_ANSWERED = "UPDATE submission SET waits = 0 WHERE record = ? AND sent_ms IS NOT NULL"
 # The columns of a receipt are the fields of SignedReceipt, in their order.
 _RECEIPTS = "SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt"
 _KEEP = """
@@ -115,8 +102,7 @@ class Spool:
 
     async def sendable(self, now_ms: int, limit: int) -> list[Submission]:
         """The next submissions to send, in order: never sent, or sent long ago and not answered."""
-        which = {"due_ms": now_ms - RESEND_MS, "limit": limit}
-        return [_submission(*row) for row in await self._run(_SENDABLE, which)]
+        return [_submission(*row) for row in await self._run(_SENDABLE, (now_ms - RESEND_MS, limit))]
 
     async def sent(self, submissions: Sequence[Submission], now_ms: int) -> None:
         """The broker has acknowledged these."""

@@ -129,11 +129,10 @@ def holds_revision(db: sqlite3.Connection, header: Header) -> bool:
     return found.fetchone() is not None
 
 
-def previous(db: sqlite3.Connection, header: Header) -> tuple[int, str] | None:
-    """Revision and stage of the report that this one follows, where one of the same incident is held."""
-    # Sought by its leaf alone: how many reports an incident has, its origin decides.
+def previous(db: sqlite3.Connection, header: Header) -> tuple[str, bytes, int, str] | None:
+    """Origin, incident, revision and stage of the report that this one says it follows, where it is held."""
     found = db.execute("SELECT origin, incident, revision, stage FROM held WHERE leaf = ?", (header.prev,)).fetchone()
-    return found[2:] if found and found[:2] == (header.origin, header.incident) else None
+    return tuple(found) if found else None
 
 
 def show_head(db: sqlite3.Connection, head: StreamHead, framed: bytes) -> bytes | None:

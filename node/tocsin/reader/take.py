@@ -157,9 +157,9 @@ def _incident_notes(db: sqlite3.Connection, leaf: bytes, header: Header) -> list
     if state.holds_revision(db, header):
         notes.append(Note.REVISION_FORK)
     if header.revision:
-        previous = state.previous(db, header)
+        previous, before = state.previous(db, header), (header.origin, header.incident, header.revision - 1)
         if previous is None:
             notes.append(Note.REVISION_MISSING)
-        elif previous[0] != header.revision - 1 or not can_follow(Stage(previous[1]), header.stage):
+        elif previous[:3] != before or not can_follow(Stage(previous[3]), header.stage):
             notes.append(Note.LIFECYCLE)
     return notes
