@@ -1,5 +1,6 @@
 """Clients of the small federation (tests/crash/world.py): their files, the way to a broker, and what gb sends them."""
 
+import asyncio
 import dataclasses
 import json
 import re
@@ -75,6 +76,16 @@ def indented(docstring, begin):
     return re.sub(r"^    ", "", match[0], flags=re.MULTILINE)
 
 
+async def when(world, work):
+    """The result of `work`, while everything else runs on until it is there."""
+    task = asyncio.ensure_future(work)
+    async with asyncio.timeout(20):
+        while not task.done():
+            await world.settle()
+            await asyncio.sleep(0.01)
+    return await task
+
+
 async def publish(world, *titles, **values):
     """gb issues a report of each title and releases it; returns their leaves."""
     gb, leaves = world.nodes["gb"], []
@@ -101,8 +112,13 @@ def envelopes(broker):
 
 def exercise_of(framed):
     """The same report as a drill, as gb would sign and release it."""
+    return signed_anew(framed, exercise=True, incident=b"\7" * 16)
+
+
+def signed_anew(framed, **changes):
+    """A report with these changes to the header and other salts, as gb would sign and release it."""
     old = parse_envelope(framed)
-    header = dataclasses.replace(parse_header(old.header), exercise=True, incident=b"\7" * 16)
+    header = dataclasses.replace(parse_header(old.header), **changes)
     values = tuple(old.disclosed.get(i, b"\0") for i in range(old.n))
     draft = Draft(encode_header(header), values, tuple(bytes([i]) * 16 for i in range(old.n)))
     envelope = sign_draft(draft, sign("gb", KeyUse.EVENT, draft.entry))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from tests.crash.world import SCHEMA, SIGNER, START_MS, World, wanted
-from tests.unit.clients import REPORT, enrol, in_memory, indented, write_trust
+from tests.unit.clients import REPORT, enrol, in_memory, indented, when, write_trust
 
 import tocsin.lab
 from tocsin.config import BadConfigError
@@ -17,7 +17,8 @@ from tocsin.flow import topics
 from tocsin.flow.ports import Outbound
 from tocsin.lab import Reporter
 from tocsin.lab.config import load
-from tocsin.lab.spool import RESEND_MS
+from tocsin.lab.spool import RESEND_MS, Spool
+from tocsin.lab.submission import Submission
 from tocsin.memory import Faults, MemorySigner
 from tocsin.report.incident import Incident
 from tocsin.report.problem import VocabularyError
@@ -60,16 +61,6 @@ def client(tmp_path, world, gb):
         return Reporter(load(path), carriage=in_memory(gb.broker, faults), clock=world.clock)
 
     return make
-
-
-async def when(world, work):
-    """The result of `work`, while everything else runs on until it is there."""
-    task = asyncio.ensure_future(work)
-    async with asyncio.timeout(20):
-        while not task.done():
-            await world.settle()
-            await asyncio.sleep(0.01)
-    return await task
 
 
 async def holds(condition):
@@ -285,6 +276,23 @@ async def test_what_has_no_answer_after_an_hour_is_sent_again_as_the_same_bytes(
     world.clock.ms += 2000
     async with client() as reporter:
         assert (await when(world, (await reporter.find(pending.leaf)).receipt())).record == pending.record
+
+
+async def test_an_answer_that_comes_before_the_brokers_word_spares_the_second_time_and_not_the_first(
+    client, world, gb, tmp_path
+):
+    async with client() as reporter:
+        receipt = await when(world, (await reporter.report(REPORT)).receipt())
+    framed = gb.broker.records(IN)[0].value
+    submission = Submission(receipt.leaf, read_envelope(framed)[1], framed)
+    spool = Spool(tmp_path / "other.db", lab="frontier", institute="gb")
+    await spool.open()
+    await spool.add(submission, START_MS)
+    await spool.keep([(receipt.framed, receipt)], None)
+    assert await spool.sendable(START_MS, 9) == [submission]
+    await spool.sent([submission], START_MS)
+    assert await spool.sendable(START_MS + 2 * RESEND_MS, 9) == []
+    await spool.close()
 
 
 async def test_keys_that_the_institute_would_reject_are_refused_before_anything_is_spooled(client, tmp_path, world):

@@ -20,15 +20,17 @@ RESEND_MS = 3_600_000
 MOST_UNVERIFIED = 1_000
 """Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk."""
 
+# A submission `waits` until it is both sent and answered.
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS submission (
         seq INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, leaf BLOB NOT NULL UNIQUE, incident BLOB NOT NULL,
         revision INTEGER NOT NULL, framed BLOB NOT NULL, spooled_ms INTEGER NOT NULL, sent_ms INTEGER,
-        UNIQUE (incident, revision))""",
+        waits INTEGER NOT NULL DEFAULT 1, UNIQUE (incident, revision))""",
     """CREATE TABLE IF NOT EXISTS receipt (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, node TEXT NOT NULL, lab TEXT NOT NULL,
         record BLOB NOT NULL, leaf BLOB NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, report BLOB,
         time_ms INTEGER NOT NULL, framed BLOB NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS submission_waiting ON submission (seq) WHERE waits",
     "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (record)",
     "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
@@ -39,16 +41,16 @@ _ADD = (
 )
 _UNANSWERED = """
     SELECT framed FROM submission
-    WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
-_SENDABLE = """
-    SELECT framed FROM submission
-    WHERE sent_ms IS NULL
-    OR (sent_ms <= ? AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record))
-    ORDER BY seq LIMIT ?"""
+    WHERE waits AND NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record) ORDER BY seq"""
+# What was answered and is not known to be sent is sent all the same, lest what follows it in the topic overtake it.
+_SENDABLE = "SELECT framed FROM submission WHERE waits AND (sent_ms IS NULL OR sent_ms <= ?) ORDER BY seq LIMIT ?"
+_SENT = """
+    UPDATE submission
+    SET sent_ms = ?, waits = NOT EXISTS (SELECT 1 FROM receipt WHERE receipt.record = submission.record)
+    WHERE leaf = ?"""
+_ANSWERED = "UPDATE submission SET waits = 0 WHERE record = ? AND sent_ms IS NOT NULL"
 # The columns of a receipt are the fields of SignedReceipt, in their order.
-_RECEIPTS = """
-    SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt
-    WHERE :record IS NULL OR record = :record ORDER BY seq"""
+_RECEIPTS = "SELECT node, lab, record, leaf, decision, reason, report, time_ms, framed FROM receipt"
 _KEEP = """
     INSERT OR IGNORE INTO receipt (digest, node, lab, record, leaf, decision, reason, report, time_ms, framed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -105,7 +107,7 @@ class Spool:
     async def sent(self, submissions: Sequence[Submission], now_ms: int) -> None:
         """The broker has acknowledged these."""
         rows = [(now_ms, submission.leaf) for submission in submissions]
-        await self._file.run(lambda db: db.executemany("UPDATE submission SET sent_ms = ? WHERE leaf = ?", rows))
+        await self._file.run(lambda db: db.executemany(_SENT, rows))
 
     async def place(self) -> int | None:
         """The offset at which the receipts are to be read on; None before the first."""
@@ -128,7 +130,11 @@ class Spool:
 
     async def receipts(self, record: bytes | None = None) -> list[SignedReceipt]:
         """Receipts in the order of their arrival: all, or those about one record."""
-        return [SignedReceipt(*row) for row in await self._run(_RECEIPTS, {"record": record})]
+        if record is None:
+            found = await self._run(f"{_RECEIPTS} ORDER BY seq")
+        else:
+            found = await self._run(f"{_RECEIPTS} WHERE record = ? ORDER BY seq", (record,))
+        return [SignedReceipt(*row) for row in found]
 
     async def unverified(self) -> list[tuple[Reason, bytes]]:
         """What came by the receipts' topic and did not verify, with why."""
@@ -151,6 +157,7 @@ def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason
             db.execute("DELETE FROM unverified WHERE digest = ?", (digest,))
             if of is not None:
                 db.execute(_KEEP, (digest, *(getattr(verdict, field.name) for field in fields(verdict))))
+                db.execute(_ANSWERED, (verdict.record,))
             return
         verdict = Reason.STATEMENT_PLACE
     db.execute(_KEEP_UNVERIFIED, (digest, verdict.value, framed, MOST_UNVERIFIED))

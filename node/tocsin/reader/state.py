@@ -30,15 +30,20 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS held (
         leaf BLOB NOT NULL, chain BLOB NOT NULL, origin TEXT NOT NULL, incident BLOB NOT NULL,
         revision INTEGER NOT NULL, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (leaf, chain))""",
-    "CREATE INDEX IF NOT EXISTS held_incident ON held (origin, incident)",
+    "CREATE INDEX IF NOT EXISTS held_revision ON held (origin, incident, revision)",
     "CREATE TABLE IF NOT EXISTS rung (leaf BLOB NOT NULL, slot INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (leaf, slot))",
     """CREATE TABLE IF NOT EXISTS head (
         epoch INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL, order_shown INTEGER NOT NULL,
         time_ms INTEGER NOT NULL, framed BLOB NOT NULL, PRIMARY KEY (epoch, seq, head))""",
+    "CREATE INDEX IF NOT EXISTS head_shown ON head (epoch, seq, order_shown)",
+    "CREATE INDEX IF NOT EXISTS head_time ON head (time_ms)",
     "CREATE TABLE IF NOT EXISTS note (seq INTEGER PRIMARY KEY, note TEXT NOT NULL, subject TEXT, at_ms INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS quarantine (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, offset INTEGER NOT NULL, headers TEXT NOT NULL,
         reason TEXT NOT NULL, accused TEXT NOT NULL, size INTEGER NOT NULL, value BLOB, at_ms INTEGER NOT NULL)""",
+    # Apart from each other: those with their bytes are at most KEPT_VALUES, the others as many as somebody sends.
+    "CREATE INDEX IF NOT EXISTS quarantine_kept ON quarantine (reason, at_ms, offset) WHERE value IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS quarantine_valueless ON quarantine (reason, offset) WHERE value IS NULL",
     "CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
 )
 
@@ -46,6 +51,8 @@ TABLES = (
 _QUARANTINE = """
     INSERT OR IGNORE INTO quarantine (digest, offset, headers, reason, accused, size, value, at_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_RETRIABLE = "SELECT offset, seq FROM quarantine WHERE value IS NOT NULL AND reason = ? AND at_ms >= ?"
+_VALUELESS = "FROM quarantine WHERE value IS NULL AND reason = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +122,17 @@ def keep_rungs(db: sqlite3.Connection, leaf: bytes, found: Mapping[int, bytes]) 
     )
 
 
-def revisions(db: sqlite3.Connection, header: Header) -> dict[bytes, tuple[int, str]]:
-    """Revision and stage, by leaf, of every report of the same incident that is held."""
-    found = db.execute(
-        "SELECT leaf, revision, stage FROM held WHERE origin = ? AND incident = ?", (header.origin, header.incident)
-    )
-    return {leaf: (revision, stage) for leaf, revision, stage in found}
+def holds_revision(db: sqlite3.Connection, header: Header) -> bool:
+    """Whether a report of the same revision of the same incident is held."""
+    of = (header.origin, header.incident, header.revision)
+    found = db.execute("SELECT 1 FROM held WHERE origin = ? AND incident = ? AND revision = ?", of)
+    return found.fetchone() is not None
+
+
+def previous(db: sqlite3.Connection, header: Header) -> tuple[str, bytes, int, str] | None:
+    """Origin, incident, revision and stage of the report that this one says it follows, where it is held."""
+    found = db.execute("SELECT origin, incident, revision, stage FROM held WHERE leaf = ?", (header.prev,)).fetchone()
+    return tuple(found) if found else None
 
 
 def show_head(db: sqlite3.Connection, head: StreamHead, framed: bytes) -> bytes | None:
@@ -129,7 +141,8 @@ def show_head(db: sqlite3.Connection, head: StreamHead, framed: bytes) -> bytes 
         "SELECT head FROM head WHERE epoch = ? AND seq = ? ORDER BY order_shown", (head.epoch, head.seq)
     ).fetchone()
     db.execute(
-        """INSERT INTO head VALUES (?, ?, ?, (SELECT count(*) FROM head WHERE epoch = ? AND seq = ?), ?, ?)
+        """INSERT INTO head
+        VALUES (?, ?, ?, (SELECT ifnull(max(order_shown) + 1, 0) FROM head WHERE epoch = ? AND seq = ?), ?, ?)
         ON CONFLICT (epoch, seq, head) DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)""",
         (head.epoch, head.seq, head.head, head.epoch, head.seq, head.time_ms, framed),
     )
@@ -174,21 +187,18 @@ def refused(db: sqlite3.Connection) -> list[Refused]:
 
 def retriable(db: sqlite3.Connection, now_ms: int, *, moved: bool) -> list[int]:
     """Rows to try again, in stream order: all that trust may change where it `moved`, else only what was too early."""
-    reasons = sorted(RETRIABLE) if moved else [Reason.NOT_YET_VALID]
-    rows = db.execute("SELECT seq, reason, at_ms FROM quarantine WHERE value IS NOT NULL ORDER BY offset, seq")
-    return [
-        seq
-        for seq, reason, at_ms in rows
-        if reason in reasons and (reason != Reason.NOT_YET_VALID or now_ms - at_ms <= NOT_YET_MS)
-    ]
+    found: list[tuple[int, int]] = []
+    for reason in RETRIABLE if moved else {Reason.NOT_YET_VALID}:
+        since = now_ms - NOT_YET_MS if reason is Reason.NOT_YET_VALID else 0
+        found += db.execute(_RETRIABLE, (reason, since))
+    return [seq for _, seq in sorted(found)]
 
 
 def forget_valueless(db: sqlite3.Connection) -> int | None:
     """Where to read the topic again for records that may verify now and whose bytes were not kept; None for none."""
-    rows = db.execute("SELECT seq, offset, reason FROM quarantine WHERE value IS NULL").fetchall()
-    again = [(seq, offset) for seq, offset, reason in rows if reason in RETRIABLE]
-    db.executemany("DELETE FROM quarantine WHERE seq = ?", [(seq,) for seq, _ in again])
-    return min((offset for _, offset in again), default=None)
+    first = [db.execute(f"SELECT min(offset) {_VALUELESS}", (reason,)).fetchone()[0] for reason in RETRIABLE]
+    db.executemany(f"DELETE {_VALUELESS}", [(reason,) for reason in RETRIABLE])
+    return min((offset for offset in first if offset is not None), default=None)
 
 
 def resting(db: sqlite3.Connection, seq: int) -> bytes:

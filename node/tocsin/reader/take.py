@@ -151,16 +151,15 @@ def _rungs(verified: Verified) -> dict[int, bytes]:
 
 def _incident_notes(db: sqlite3.Connection, leaf: bytes, header: Header) -> list[Note]:
     """REVISION_FORK, REVISION_MISSING, LIFECYCLE (protocol section 6, at its end); none for another copy of a leaf."""
-    held = state.revisions(db, header)
-    if leaf in held:
+    if state.holds_leaf(db, leaf):
         return []
     notes = []
-    if any(revision == header.revision for revision, _ in held.values()):
+    if state.holds_revision(db, header):
         notes.append(Note.REVISION_FORK)
     if header.revision:
-        previous = held.get(header.prev)
+        previous, before = state.previous(db, header), (header.origin, header.incident, header.revision - 1)
         if previous is None:
             notes.append(Note.REVISION_MISSING)
-        elif previous[0] != header.revision - 1 or not can_follow(Stage(previous[1]), header.stage):
+        elif previous[:3] != before or not can_follow(Stage(previous[3]), header.stage):
             notes.append(Note.LIFECYCLE)
     return notes
