@@ -332,6 +332,7 @@ async def test_prune_takes_from_a_database_what_it_takes_from_the_twin(migrated)
           for i, state in enumerate(["HELD", "HELD", "REPLAY", "REPLAYED", "DROPPED"])),
         *(rows.NoteRow("t", i, 0, "GAP", "", i) for i in range(200)),
         rows.Outlet("t", "jp", 1, 99, b"", 99, 80, 99, 0, "me", 9),
+        rows.Source("t", 5, "", "me", 9),
     ]  # fmt: skip
     for one in (migrated, MemoryStore()):
         async with one.begin() as tx:

@@ -193,7 +193,7 @@ async def test_of_rejected_records_those_that_wait_with_their_bytes_stay():
     stay = [rejected(1, "HELD", b"abc"), rejected(2, "REPLAY", b"abc"), rejected(3, "DROPPED", b"", world.clock())]
     go = [rejected(4, "DROPPED", b""), rejected(5, "REPLAYED", b"abc"), rejected(6, "HELD", b"")]
     async with gb.store.begin() as tx:
-        await tx.add([*go, *stay])
+        await tx.add([Source("t", 7, "", "gb-1", 0), *go, *stay])
     assert await to_the_end(pruning(gb)) == len(go)
     assert await rows(gb, Quarantined) == stay
 

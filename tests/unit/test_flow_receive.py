@@ -15,14 +15,14 @@ from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
 from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
-from tocsin.flow.rows import Copy, NoteRow, Outgoing, Quarantined, Report, Source, Spoken, Submission
+from tocsin.flow.rows import Copy, NoteRow, Outgoing, Quarantined, Report, ShownHead, Source, Spoken, Submission
 from tocsin.flow.tell import sealed_statement
 from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
 from tocsin.wire.header import Tlp
 from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Code, Hop, HopBody, WhyNot, encode_body
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.reasons import Note, Reason
-from tocsin.wire.statement import Descriptor, is_statement
+from tocsin.wire.statement import Descriptor, StreamHead, is_statement
 
 VALUES = {"title": "a title", "severity": 4, "severity_assessed_by": "gb"}
 FROM_GB = Inlet("tocsin.gb.out.jp", InletKind.STREAM, "gb")
@@ -166,6 +166,21 @@ async def test_of_descriptors_only_the_latest_is_kept():
     assert [o.what for o in outcomes] == [What.STATEMENT] * 3
     [kept] = await rows(jp, Spoken)
     assert kept.framed == said[1]
+
+
+async def test_the_head_that_arrived_first_stays_the_first():
+    """Within its millisecond too, and when another one arrives again after the clock was set back."""
+    world = World(nodes=("gb", "jp"))
+    gb, jp = world.nodes["gb"], world.nodes["jp"]
+    await claim_source(jp.store, FROM_GB.topic, "jp-1", world.clock())
+    heads = [bytes([digit]) * 32 for digit in (2, 1, 1, 2)]
+    said = [await sealed_statement(gb.tell._signer, StreamHead("gb", "jp", 5, 3, h, world.clock())) for h in heads]
+    records = [Record(FROM_GB.topic, at, b"", value, (), 0) for at, value in enumerate(said)]
+    outcomes = await jp.receive.take(FROM_GB, records[:2])
+    world.clock.ms -= 10_000
+    outcomes += await jp.receive.take(FROM_GB, records[2:])
+    assert [Note.FORK in o.notes for o in outcomes] == [False, True, True, False]
+    assert [h.head for h in sorted(await rows(jp, ShownHead), key=lambda h: h.shown_ms)] == heads[:2]
 
 
 async def test_what_is_kept_of_a_rejected_record_is_bounded():

@@ -142,6 +142,7 @@ def report_row(leaf: bytes, header: Header, now_ms: int) -> Report:
         incident=header.incident,
         revision=header.revision,
         stage=header.stage.value,
+        retracts=header.incident if header.stage is Stage.RETRACTION else b"",
         prev=header.prev,
         tlp=int(header.tlp),
         created_day=header.created_day,

@@ -66,15 +66,18 @@ class Facts:
             at = report.origin, report.incident
             oldest[at] = min(report.revision, oldest.get(at, report.revision))
         for low in sorted(set(oldest.values())):
-            await self._load_of(tx, [i for i, o in oldest.items() if o == low], {"revision": Between(low=low)})
-        await self._load_of(tx, list(oldest), {"stage": Stage.RETRACTION.value})
+            same = [incident for incident, revision in oldest.items() if revision == low]
+            await self._load_of(tx, "incident", same, {"revision": Between(low=low)})
+        await self._load_of(tx, "retracts", list(oldest), {})
         # Whom a correction is owed. To an ordinary report it makes no difference who was sent another one.
         retractions = [report for report in self.reports.values() if report.stage == Stage.RETRACTION]
         for (origin, incident), audiences in (await told(tx, retractions)).items():
             self._sent.update((audience, origin, incident) for audience in audiences)
 
-    async def _load_of(self, tx: Tx, incidents: Sequence[tuple[str, bytes]], which: Mapping[str, object]) -> None:
-        of = {"incident": sorted({i for _, i in incidents}), "origin": sorted({o for o, _ in incidents})}
+    async def _load_of(
+        self, tx: Tx, column: str, incidents: Sequence[tuple[str, bytes]], which: Mapping[str, object]
+    ) -> None:
+        of = {column: sorted({i for _, i in incidents}), "origin": sorted({o for o, _ in incidents})}
         for report in await tx.find(Report, {**of, **which}):
             self.know(report)
 

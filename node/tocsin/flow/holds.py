@@ -10,7 +10,7 @@ from tocsin.flow.ports import Tx
 from tocsin.flow.rows import OPEN, SUPERSEDED, Due, Hold, Report
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.policy.rules import Policy
-from tocsin.wire.header import Header, Stage
+from tocsin.wire.header import Header
 
 if TYPE_CHECKING:
     from tocsin.flow.facts import Facts
@@ -47,10 +47,9 @@ async def superseded(tx: Tx, setting: Setting, reports: Sequence[Report], now_ms
 
 async def retracted(tx: Tx, retraction: Header, now_ms: int) -> list[Hold]:
     """Open holds of an incident, before its first retraction is put away: from then on nothing of it is released."""
-    incident = {"origin": retraction.origin, "incident": retraction.incident}
-    if await tx.count(Report, {**incident, "stage": Stage.RETRACTION.value}):
+    if await tx.count(Report, {"origin": retraction.origin, "retracts": retraction.incident}):
         return []
-    reports = await tx.find(Report, incident)
+    reports = await tx.find(Report, {"origin": retraction.origin, "incident": retraction.incident})
     found: list[Hold] = []
     for start in range(0, len(reports), LEAVES_AT_ONCE):  # its origin decides how many revisions an incident has
         leaves = [report.leaf for report in reports[start : start + LEAVES_AT_ONCE]]

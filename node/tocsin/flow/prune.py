@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from tocsin.flow.ports import Between, Clock, Store
-from tocsin.flow.rows import NoteRow, Outgoing, Outlet, Quarantined, Resend, Row
+from tocsin.flow.rows import NoteRow, Outgoing, Outlet, Quarantined, Resend, Row, Source
 
 MS_PER_DAY = 86_400_000
 BATCH = 64
@@ -27,7 +27,7 @@ class Prune:
         self._days = days
 
     async def run(self) -> int:
-        """One round: at most `BATCH` rows of each topic's outbox and of each other kind; returns how many went.
+        """One round: at most `BATCH` rows of a kind, of each topic and state that has its own; returns how many went.
 
         Each is a transaction of its own. Call it again at once while anything goes.
         """
@@ -35,11 +35,13 @@ class Prune:
             return 0
         before = self._clock() - self._days * MS_PER_DAY
         async with self._store.begin() as tx:
-            topics = [outlet.topic for outlet in await tx.find(Outlet, {})]
-        gone = sum([await self._outbox(topic, before) for topic in topics])
+            written = [outlet.topic for outlet in await tx.find(Outlet, {})]
+            read = [source.topic for source in await tx.find(Source, {})]
+        gone = sum([await self._outbox(topic, before) for topic in written])
         # Settled by acceptance or by an officer; or only ever a place and a hash, which its topic no longer has.
         for state, kept in (("DROPPED", False), ("REPLAYED", True), ("REPLAYED", False), ("HELD", False)):
-            gone += await self._older(Quarantined, {"state": state, "kept": kept}, before)
+            for topic in read:
+                gone += await self._older(Quarantined, {"topic": topic, "state": state, "kept": kept}, before)
         gone += await self._older(NoteRow, {}, before)
         return gone
 

@@ -335,11 +335,13 @@ class _StreamBook:
                 order=("shown_ms",),
                 limit=1,
             )
-            first = shown[0].head if shown else None
-            self.state, notes = take_head(self.state, head, first)
-            row = ShownHead(self._inlet.topic, head.epoch, head.seq, head.head, verdict.framed, self._now_ms)
-            if first != head.head and not await tx.get(ShownHead, [row.key()]):
-                await tx.add([row])
+            first = shown[0] if shown else None
+            self.state, notes = take_head(self.state, head, first.head if first else None)
+            if first is None or first.head != head.head:
+                # The first stays the first, also within its millisecond and where the clock was set back.
+                at_ms = max(self._now_ms, first.shown_ms + 1) if first else self._now_ms
+                key = self._inlet.topic, head.epoch, head.seq, head.head
+                await tx.put([ShownHead(*key, verdict.framed, at_ms)])
             return notes
         return []
 

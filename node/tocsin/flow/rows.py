@@ -24,7 +24,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report(Row):
-    """One report (leaf) that was verified here, or issued here."""
+    """One report (leaf) that was verified here, or issued here.
+
+    `retracts` is the incident again, in a RETRACTION alone, so that retractions have an index of their own: one over
+    incident and stage PostgreSQL took for questions about revisions, too, and read every revision there is.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("leaf",)
     leaf: bytes
@@ -32,6 +36,7 @@ class Report(Row):
     incident: bytes
     revision: int
     stage: str
+    retracts: bytes
     prev: bytes
     tlp: int
     created_day: int

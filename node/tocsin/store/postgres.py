@@ -44,7 +44,8 @@ class Postgres:
         """No I/O. `place` is said in errors; `busy_s` is how long to wait for other transactions."""
         # A batch that fails is reported by `attempt`; psycopg's own "error ignored" about its pipeline adds nothing.
         logging.getLogger("psycopg").setLevel(logging.ERROR)
-        options = f"-c lock_timeout={busy_s}s -c idle_in_transaction_session_timeout={IDLE_S}s"
+        # Every question has an index; without statistics (a new store, a restored one) tables would be read whole.
+        options = f"-c lock_timeout={busy_s}s -c idle_in_transaction_session_timeout={IDLE_S}s -c enable_seqscan=off"
         settings = {name: value for name, value in (_SETTINGS | {"options": options}).items() if name not in url.query}
         self._place = place
         self._engine = create_async_engine(

@@ -44,6 +44,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _bytes("incident", "Incident id, 16 bytes; (origin, incident) names the incident"),
         _integer("revision", "0, 1, 2 …"),
         _text("stage", "INITIAL, UPDATE, FINAL or RETRACTION"),
+        _bytes("retracts", "Incident of a RETRACTION; empty for other reports"),
         _bytes("prev", "Leaf of revision − 1; zeros for revision 0"),
         _integer("tlp", "Strictness of the header's TLP, 0 CLEAR to 4 RED"),
         _integer("created_day", "Days since 1970"),
@@ -51,7 +52,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _flag("exercise", "A drill"),
         _integer("accepted_ms", "When it was first accepted, ms since 1970"),
         Index(None, "incident", "origin", "revision"),
-        Index(None, "incident", "origin", "stage"),
+        Index(None, "retracts", "origin"),  # none begins with incident or stage besides: see `rows.Report`
         Index(None, "accepted_ms", "leaf"),
         comment="Reports that were verified or issued here",
     ),
@@ -120,7 +121,7 @@ TABLES: dict[type[rows.Row], Table] = {
         Index(None, "topic", "state", "offset"),
         Index(None, "topic", "state", "reason", "offset"),
         Index(None, "topic", "state", "kept", "at_ms"),
-        Index(None, "state", "kept", "at_ms"),
+        # None begins with the state: PostgreSQL took it for the oldest row of one topic, past the rows of all others.
         comment="Rejected records at rest",
     ),
     rows.Submission: Table(

@@ -346,7 +346,6 @@ def upgrade() -> None:
         comment="Rejected records at rest",
     )
     with op.batch_alter_table("quarantined", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_quarantined_state_kept_at_ms"), ["state", "kept", "at_ms"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_quarantined_topic_state_kept_at_ms"), ["topic", "state", "kept", "at_ms"], unique=False
         )
@@ -379,6 +378,9 @@ def upgrade() -> None:
             nullable=False,
             comment="INITIAL, UPDATE, FINAL or RETRACTION",
         ),
+        sa.Column(
+            "retracts", sa.LargeBinary(), nullable=False, comment="Incident of a RETRACTION; empty for other reports"
+        ),
         sa.Column("prev", sa.LargeBinary(), nullable=False, comment="Leaf of revision − 1; zeros for revision 0"),
         sa.Column(
             "tlp",
@@ -410,9 +412,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_report_incident_origin_revision"), ["incident", "origin", "revision"], unique=False
         )
-        batch_op.create_index(
-            batch_op.f("ix_report_incident_origin_stage"), ["incident", "origin", "stage"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_report_retracts_origin"), ["retracts", "origin"], unique=False)
 
     op.create_table(
         "resend",
