@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tocsin.flow.ports import Between, Store, Tx
 from tocsin.flow.receive import Inlet, InletKind
-from tocsin.flow.rows import OPEN, Hold, Outgoing, Outlet, Quarantined, ShownHead, Source, Submission
+from tocsin.flow.rows import OPEN, Hold, Outgoing, Outlet, Quarantined, Source, Submission
 from tocsin.metrics import Snapshot, SourceGauges
 from tocsin.wire.keys import KeyUse
 
@@ -51,8 +51,7 @@ async def _source(tx: Tx, inlet: Inlet, now_ms: int, since_ms: int) -> SourceGau
     open_ranges = len(json.loads(stream.stream)["open"]) if stream is not None and stream.stream else 0
     age_s = None
     if inlet.kind is InletKind.STREAM:
-        last = await tx.find(ShownHead, {"topic": inlet.topic}, order=("-epoch", "-seq"), limit=1)
-        age_s = (now_ms - max(since_ms, last[0].shown_ms if last else 0)) / 1000
+        age_s = (now_ms - max(since_ms, stream.head_ms if stream is not None else 0)) / 1000
     unkept = await tx.find(
         Quarantined, {"topic": inlet.topic, "state": "HELD", "kept": False}, order=("at_ms",), limit=1
     )

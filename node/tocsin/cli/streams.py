@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin.cli.node import at_the_desk, in_one
 from tocsin.cli.output import command, now_ms, rows
 from tocsin.flow import topics
-from tocsin.flow.rows import Quarantined, ShownHead, Source
+from tocsin.flow.rows import Quarantined, Source
 from tocsin.wire.stream import StreamState
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ async def _row(tx: Tx, peer: str, node: str) -> dict[str, Any]:
     topic = topics.stream(peer, node)
     source = (await tx.get(Source, [(topic,)])).get((topic,))
     state = StreamState.from_json(source.stream if source else "", peer, node)
-    heads = await tx.find(ShownHead, {"topic": topic}, order=("-epoch", "-seq"), limit=1)
     at = state.position
     return {
         "id": peer,
@@ -39,7 +38,7 @@ async def _row(tx: Tx, peer: str, node: str) -> dict[str, Any]:
         "seq": at.seq if at else None,
         # What `tocsin resend` takes, for the peer's officer to type.
         "missing": [f"{gap.first} {gap.last}" for gap in state.open] or "nothing",
-        "head_age_s": (now_ms() - heads[0].shown_ms) // 1000 if heads else None,
+        "head_age_s": (now_ms() - source.head_ms) // 1000 if source and source.head_ms else None,
         "failures": source.failures if source else 0,
         "quarantine": await tx.count(Quarantined, {"topic": topic, "state": "HELD"}),
     }

@@ -149,11 +149,12 @@ class Receive:
             # 2. A revoked event key is no ground against a leaf that is held (step 6).
             fresh = [(r, await self.again_if_held(tx, setting, inlet, r, v, now_ms)) for r, v in fresh]
             # 3. Admit reports; note what the stream shows; keep statements; put rejects into quarantine; answer labs.
-            book = _StreamBook(inlet, StreamState.from_json(source.stream, inlet.party, setting.node), now_ms)
+            book = _StreamBook(inlet, source, setting.node, now_ms)
             outcomes = await self.take_in(tx, setting, inlet, fresh, now_ms, book.follow)
             # 4. The place, in the same transaction.
             if fresh:
-                moved = dataclasses.replace(source, offset=fresh[-1][0].offset + 1, stream=book.state.to_json())
+                offset, stream = fresh[-1][0].offset + 1, book.state.to_json()
+                moved = dataclasses.replace(source, offset=offset, stream=stream, head_ms=book.head_ms)
                 await tx.swap(moved, expect={"holder": self._me, "offset": source.offset})
         if fresh:
             self._left[inlet.topic] = moved.offset
@@ -314,8 +315,9 @@ class _Rows:
 class _StreamBook:
     """The reader's side of one stream within one transaction; other topics have none."""
 
-    def __init__(self, inlet: Inlet, state: StreamState, now_ms: int) -> None:
-        self.state = state
+    def __init__(self, inlet: Inlet, source: Source, node: str, now_ms: int) -> None:
+        self.state = StreamState.from_json(source.stream, inlet.party, node)
+        self.head_ms = source.head_ms
         self._inlet = inlet
         self._now_ms = now_ms
 
@@ -329,6 +331,8 @@ class _StreamBook:
             return notes
         if isinstance(verdict, VerifiedStatement) and isinstance(verdict.body, StreamHead):
             head = verdict.body
+            # Its signed time, not its arrival: an old head that is played back is no sign of life.
+            self.head_ms = max(self.head_ms, min(head.time_ms, self._now_ms))
             shown = await tx.find(
                 ShownHead,
                 {"topic": self._inlet.topic, "epoch": head.epoch, "seq": head.seq},

@@ -60,7 +60,10 @@ class Copy(Row):
 
 @dataclass(frozen=True, slots=True)
 class Source(Row):
-    """A topic that is read: the offset to read next (a hint), and the reader's side of the stream as JSON."""
+    """A topic that is read: the offset to read next (a hint), and the reader's side of the stream as JSON.
+
+    `head_ms` is the latest time that a valid stream head bore, by the peer's clock; 0 before the first.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("topic",)
     topic: str
@@ -70,6 +73,7 @@ class Source(Row):
     until_ms: int
     failures: int = 0
     retry_ms: int = 0
+    head_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ TABLES: dict[type[rows.Row], Table] = {
         _integer("until_ms", "End of the lease, ms since 1970"),
         _integer("failures", "Failures in a row, for the back-off"),
         _integer("retry_ms", "Not to be tried again before, ms since 1970"),
+        _integer("head_ms", "Latest time of a valid stream head, ms since 1970, or 0"),
         comment="Topics that are read, their positions and leases",
     ),
     rows.ShownHead: Table(

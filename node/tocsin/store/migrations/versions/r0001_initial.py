@@ -494,6 +494,13 @@ def upgrade() -> None:
             nullable=False,
             comment="Not to be tried again before, ms since 1970",
         ),
+        sa.Column(
+            "head_ms",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="Latest time of a valid stream head, ms since 1970, or 0",
+        ),
         sa.PrimaryKeyConstraint("topic", name=op.f("pk_source")),
         comment="Topics that are read, their positions and leases",
     )
