@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tests.crash.world import PARTIES, ROUTES, policy_of, seeded, trust_document
 
@@ -98,6 +99,12 @@ file = "policy.toml"
             self.process.send_signal(how)
             self.process.wait(60)
             self.process = None
+
+    def command(self, *words: str) -> list[Any]:
+        """The rows that `tocsin --json WORDS` shows this node's officer."""
+        whole = [sys.executable, "-m", "tocsin.cli.main", "-c", str(self.folder / "tocsin.toml"), "--json", *words]
+        shown = subprocess.run(whole, stdout=subprocess.PIPE, check=True).stdout
+        return [json.loads(line) for line in shown.splitlines()]
 
     def ready(self) -> bool:
         """Whether /readyz says so."""

@@ -34,7 +34,7 @@ def read_all(bootstrap: str, topic: str) -> list[tuple[bytes, bytes | None]]:
         consumer.assign([TopicPartition(topic, 0, first)])
         found, position = [], first
         while position < end:
-            for message in consumer.consume(500, timeout=5):
+            for message in consumer.consume(min(500, end - position), timeout=5):  # it waits for so many
                 assert message.error() is None, message.error()
                 position = message.offset() + 1
                 found.append((message.value(), dict(message.headers() or []).get("tocsin-seq")))

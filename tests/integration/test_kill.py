@@ -8,12 +8,13 @@ import random
 import shutil
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
 from tests.crash.world import submission
 from tests.federation.nodes import NodeProcess, wait_until
-from tests.integration.checker import count
+from tests.integration.checker import STATEMENT, count, read_all
 from tests.integration.conftest import _started
 
 from tocsin.flow.ports import Outbound, WriteFailed
@@ -149,3 +150,36 @@ def test_a_store_restored_from_an_older_backup(kafka, tmp_path):
             node.start()
         submitted(90)
         assert any('"found": "AHEAD"' in line for line in nodes["gb"].log().splitlines())
+
+
+def test_what_retention_took_while_a_node_was_away_is_a_gap_until_the_peer_resends_it(kafka, tmp_path):
+    """The reader goes on with what is left, knows from the signed heads what is missing, and its officer can tell."""
+    stream = "tocsin.gb.out.jp"
+
+    def submitted(so_far):
+        lab = Lab(kafka.bootstrap, reports=10, pause_s=0)
+        wait_until(lab.done, "the lab is done")
+        wait_until(lambda: totals(kafka, so_far)["gb", "jp"].lost == 0, "gb has sent them")
+
+    with federation(tmp_path, kafka) as nodes:
+        submitted(10)
+        wait_until(lambda: totals(kafka, 10)["jp", "public"].lost == 0, "jp has relayed")
+        nodes["jp"].kill()
+        submitted(20)
+        records = read_all(kafka.bootstrap, stream)
+        reports = [at for at, (value, _) in enumerate(records) if not value.startswith(STATEMENT)]
+        # All that jp has read, and five that it has not. What is marked for deletion goes at once, as retention would.
+        where = {TopicPartition(stream, 0): reports[15]}
+        with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+            admin.delete_records(where)
+        nodes["jp"].start()
+        told = 'tocsin_open_ranges{source="gb"}'
+        wait_until(lambda: nodes["jp"].ready() and nodes["jp"].metrics().get(told) == 1, "jp knows of the gap")
+        wait_until(lambda: totals(kafka, 20)["jp", "public"].lost == 5, "jp goes on with what is left")
+        assert "is lost: the topic holds" in nodes["jp"].log()
+        [row] = nodes["jp"].command("peer", "status")
+        first, last = row["missing"][0].split()
+        assert (int(first), int(last)) == (11, 20), "between two signed heads: which of them are missing, no head says"
+        nodes["gb"].command("resend", "jp", first, last)
+        wait_until(lambda: nodes["jp"].metrics()[told] == 0, "the gap is closed")
+        wait_until(lambda: totals(kafka, 20)["jp", "public"].lost == 0, "and the public has them all")
