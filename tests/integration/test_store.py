@@ -297,9 +297,7 @@ async def test_every_column_of_every_row_comes_back_as_it_was_written(store: Sto
 
 async def test_enumerations_come_back_as_their_symbols(store: Store) -> None:
     stage, tlp = StrEnum("Stage", [("INITIAL", "INITIAL")]), IntEnum("Tlp", [("AMBER", 2)])
-    row = Report(
-        b"l", "gb", b"i", 0, stage.INITIAL, b"", b"", tlp.AMBER, 3, "incident/1.0", exercise=False, accepted_ms=4
-    )
+    row = Report(b"l", "gb", b"i", 0, stage.INITIAL, b"", b"", tlp.AMBER, 3, "x/1.0", exercise=False, accepted_ms=4)
     async with store.begin() as tx:
         await tx.add([row])
         assert await tx.count(Report, {"stage": stage.INITIAL, "tlp": [tlp.AMBER]}) == 1

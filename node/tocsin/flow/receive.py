@@ -333,12 +333,8 @@ class _StreamBook:
             head = verdict.body
             # Its signed time, not its arrival: an old head that is played back is no sign of life.
             self.head_ms = max(self.head_ms, min(head.time_ms, self._now_ms))
-            shown = await tx.find(
-                ShownHead,
-                {"topic": self._inlet.topic, "epoch": head.epoch, "seq": head.seq},
-                order=("shown_ms",),
-                limit=1,
-            )
+            where = {"topic": self._inlet.topic, "epoch": head.epoch, "seq": head.seq}
+            shown = await tx.find(ShownHead, where, order=("shown_ms",), limit=1)
             first = shown[0] if shown else None
             self.state, notes = take_head(self.state, head, first.head if first else None)
             if first is None or first.head != head.head:
