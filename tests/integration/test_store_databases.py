@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 from tests.integration.postgres import PASSWORD, Postgres, running_postgres, skip_or_fail
 
 from tocsin.errors import AdapterError, ConfigError
@@ -345,3 +345,16 @@ async def test_prune_takes_from_a_database_what_it_takes_from_the_twin(migrated)
             kept.append([row for kind in kinds for row in await tx.find(kind, {})])
     assert kept[0] == kept[1]
     assert [len([r for r in kept[0] if isinstance(r, k)]) for k in kinds] == [20, 2, 24]
+
+
+@pytest.mark.postgres
+async def test_options_of_a_urls_own_are_added_to_ours_and_have_the_last_word(postgres: Postgres) -> None:
+    options = quote("-c work_mem=5MB -c lock_timeout=7s")
+    made = SqlStore(f"{postgres.new_database()}?options={options}")
+    names = "work_mem", "lock_timeout", "enable_seqscan"
+
+    def shown(connection: Connection) -> list[str]:
+        return [str(connection.exec_driver_sql(f"SHOW {name}").scalar()) for name in names]
+
+    assert await made._database.inspect(shown) == ["5MB", "7s", "off"]
+    await made.close()

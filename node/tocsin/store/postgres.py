@@ -46,7 +46,8 @@ class Postgres:
         logging.getLogger("psycopg").setLevel(logging.ERROR)
         # Every question has an index; without statistics (a new store, a restored one) tables would be read whole.
         options = f"-c lock_timeout={busy_s}s -c idle_in_transaction_session_timeout={IDLE_S}s -c enable_seqscan=off"
-        settings = {name: value for name, value in (_SETTINGS | {"options": options}).items() if name not in url.query}
+        settings = {name: value for name, value in _SETTINGS.items() if name not in url.query}
+        settings["options"] = f"{options} {url.query.get('options', '')}"  # the last word is the URL's
         self._place = place
         self._engine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
