@@ -123,7 +123,8 @@ def signed_anew(framed, **changes):
     draft = Draft(encode_header(header), values, tuple(bytes([i]) * 16 for i in range(old.n)))
     envelope = sign_draft(draft, sign("gb", KeyUse.EVENT, draft.entry))
     body = parse_body(old.hops[0].body, old.n)
-    body = dataclasses.replace(body, prev=draft.leaf, mask_out=envelope.mask, reasons=(), limits=())
+    tlp = max(body.tlp, header.tlp)
+    body = dataclasses.replace(body, prev=draft.leaf, mask_out=envelope.mask, tlp=tlp, reasons=(), limits=())
     return frame_envelope(with_hop(envelope, signed_hop(body, old.n)))
 
 
