@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from tests.crash.world import SCHEMA, SIGNER, World, sign, submission, wanted
-from tests.unit.clients import copies_that_disagree
+from tests.crash.world import SCHEMA, SIGNER, World, sign, trust_document, wanted
+from tests.unit.clients import copies_that_disagree, signed_anew
 
 from tocsin.flow import topics
 from tocsin.flow.leases import claim_source
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
-from tocsin.flow.quarantine import Quarantine
 from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
-from tocsin.flow.rows import Copy, NoteRow, Outgoing, Quarantined, Report, ShownHead, Source, Spoken, Submission
+from tocsin.flow.rows import Copy, NoteRow, Quarantined, Report, ShownHead, Source, Spoken, Submission
+from tocsin.flow.setting import Caps
 from tocsin.flow.tell import sealed_statement
+from tocsin.trust import load_trust
 from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
 from tocsin.wire.header import Tlp
-from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Code, Hop, HopBody, WhyNot, encode_body
+from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Code, Hop, HopBody, WhyNot, encode_body, parse_body
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.reasons import Note, Reason
 from tocsin.wire.statement import Descriptor, StreamHead, is_statement
@@ -195,107 +196,6 @@ async def test_what_is_kept_of_a_rejected_record_is_bounded():
     assert len(row.record_key) == HEADER_KEPT
 
 
-async def test_a_retried_rejection_is_not_answered_again():
-    """A lab's record from the future is tried every few seconds for a week; it gets one receipt, not 100,000."""
-    world = World()
-    gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    assert [o.reason for o in gb.outcomes if o.topic == INBOX.topic] == [Reason.NOT_YET_VALID]
-    for _ in range(5):
-        assert await gb.quarantine.retry(INBOX, moved=True) == []
-    assert len(await rows(gb, Outgoing, topic="tocsin.gb.back.frontier")) == 1
-    world.clock.ms += 60 * 60_000
-    [outcome] = await gb.quarantine.retry(INBOX, moved=False)
-    assert outcome.what is What.ACCEPTED
-    assert [row.state for row in await rows(gb, Quarantined)] == ["REPLAYED"]
-
-
-async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
-    """However many of a source rest in quarantine, one that has become valid is found in the same round."""
-    world = World()
-    gb = world.nodes["gb"]
-    far = [submission({"title": f"far {i}"}, world.clock() + 90 * 86_400_000, world.entropy) for i in range(130)]
-    near = submission({"title": "near"}, world.clock() + 60 * 60_000, world.entropy)
-    for framed in [*far, near]:
-        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    world.batch = 200
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
-
-
-async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):
-    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, told, and the next one is tried."""
-    world = World()
-    gb = world.nodes["gb"]
-    for title in ("one", "two"):
-        framed = submission({"title": title}, world.clock() + 60 * 60_000, world.entropy)
-        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    async with gb.store.begin() as tx:
-        held = await tx.find(Quarantined, {})
-        await tx.put([dataclasses.replace(row, state="REPLAY") for row in held])
-    real, calls = gb.receive.take_in, []
-
-    async def broken(*arguments, **named):
-        calls.append(arguments)
-        if len(calls) == 1:
-            raise KeyError("a bug of ours")
-        return await real(*arguments, **named)
-
-    monkeypatch.setattr(gb.receive, "take_in", broken)
-    bugs = []
-    quarantine = Quarantine(
-        gb.setting, gb.store, gb.receive, world.clock, gb._refetch, lambda task, error: bugs.append((task, type(error)))
-    )
-    outcomes = await quarantine.retry(INBOX, moved=False)
-    assert [o.what for o in outcomes] == [What.ACCEPTED]
-    assert bugs == [(INBOX.topic, KeyError)]
-    assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [
-        ("HELD", Reason.INTERNAL),
-        ("REPLAYED", Reason.NOT_YET_VALID),
-    ]
-
-
-async def test_a_dropped_record_stays_dropped():
-    """An officer drops a record while it is tried again: the officer's word is the last."""
-    world = World()
-    gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    [row] = await rows(gb, Quarantined)
-    async with gb.store.begin() as tx:
-        await tx.put([dataclasses.replace(row, state="DROPPED", kept=False, value=b"")])
-    assert await gb.quarantine._again(gb.setting(), INBOX, row, world.clock()) == []
-    assert [(r.state, r.value) for r in await rows(gb, Quarantined)] == [("DROPPED", b"")]
-
-
-async def test_a_replay_takes_only_the_record_that_was_rejected(monkeypatch):
-    """A topic made anew has another record at that offset: it is not what the officer asked for."""
-    world = World()
-    gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    [row] = await rows(gb, Quarantined)
-    async with gb.store.begin() as tx:
-        await tx.put([dataclasses.replace(row, state="REPLAY", value=b"")])
-    other = submission({"title": "another"}, world.clock(), world.entropy)
-
-    async def refetch(inlet, offset):
-        return Record(inlet.topic, offset, b"", other, (), 0)
-
-    gb.quarantine._refetch = refetch
-    assert await gb.quarantine.retry(INBOX, moved=False) == []
-    assert [r.state for r in await rows(gb, Quarantined)] == ["HELD"]
-
-
 async def test_a_batch_that_was_judged_under_an_old_setting_is_judged_again():
     """Policies change while a batch is verified: whoever owes all reports anew must not miss those of the batch."""
     world = World(nodes=("gb", "jp"))
@@ -311,3 +211,58 @@ async def test_a_batch_that_was_judged_under_an_old_setting_is_judged_again():
     later = [dataclasses.replace(record, offset=record.offset + 100) for record in stream]
     with pytest.raises(Conflict):
         await jp.receive.take(FROM_GB, later)
+
+
+async def test_a_statement_out_of_place_is_rejected_there():
+    """Heads stand in streams, a peer's own descriptor and policies in its info topic; all are validly signed here."""
+    world = World(nodes=("gb", "jp"))
+    gb, jp = world.nodes["gb"], world.nodes["jp"]
+    now = world.clock()
+    head = StreamHead("gb", "jp", now // 1000, 1, bytes(32), now)
+    of_gb, of_jp = (Descriptor(node, node.upper(), "tocsin", 1, (), (), now) for node in ("gb", "jp"))
+    info = Inlet("tocsin.gb.info", InletKind.INFO, "gb")
+    wrong = [(INBOX, head), (INBOX, of_gb), (FROM_GB, of_gb), (info, head), (info, of_jp)]
+    for inlet, body in [*wrong, (FROM_GB, head), (info, of_gb)]:
+        node = gb if inlet is INBOX else jp
+        record = Record(
+            inlet.topic, 0, b"", await sealed_statement(SIGNER["jp" if body is of_jp else "gb"], body), (), 0
+        )
+        verdict = node.receive.judge(node.setting(), inlet, record, now)
+        expected = Reason.STATEMENT_PLACE if (inlet, body) in wrong else None
+        assert getattr(verdict, "reason", None) == expected, (inlet.kind, body)
+
+
+async def test_a_revoked_event_key_is_no_ground_against_a_leaf_that_is_held():
+    """A second copy of it merges; a leaf that arrives only now is rejected (protocol section 6, step 6)."""
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"], FROM_GB.topic)[0].value
+    slim = signed_anew(first)  # the same values under other salts: another leaf, which jp has not
+    jp.trust = load_trust(trust_document(gb_event={"revoked_at_ms": 1}))
+    jp.moved()
+    copies = [
+        Record(FROM_GB.topic, 100 + i, b"", framed, (), 0) for i, framed in enumerate([another_copy(first), slim])
+    ]
+    outcomes = await jp.receive.take(FROM_GB, copies)
+    assert [(o.what, o.reason) for o in outcomes] == [(What.MERGED, None), (What.REJECTED, Reason.KEY_REVOKED)]
+
+
+async def test_of_one_leaf_a_source_may_bring_so_many_chains_and_no_more():
+    world = World(nodes=("gb", "jp"))
+    await issued(world, 1)
+    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"], FROM_GB.topic)[0].value
+    jp._setting = dataclasses.replace(jp.setting(), caps=Caps(chains_per_leaf=3))
+    records = [Record(FROM_GB.topic, 100 + i, b"", another_copy(first, i + 1), (), 0) for i in range(3)]
+    outcomes = await jp.receive.take(FROM_GB, records)
+    assert [o.what for o in outcomes] == [What.MERGED, What.MERGED, What.DUPLICATE]
+    assert [Note.CHAINS_CAPPED in o.notes for o in outcomes] == [False, False, True]
+    assert len(await rows(jp, Copy)) == 3
+
+
+def another_copy(framed, later=1):
+    """The same report by another first hop, so many minutes later."""
+    old = parse_envelope(framed)
+    body = parse_body(old.hops[0].body, old.n)
+    raw = encode_body(dataclasses.replace(body, minute=body.minute + later), old.n)
+    hop = Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
+    return frame_envelope(dataclasses.replace(old, hops=(hop,)))

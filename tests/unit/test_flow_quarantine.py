@@ -1,0 +1,137 @@
+"""What rests in quarantine: tried again while it may become valid, answered once, and the officer's word is the last."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tests.crash.world import World, submission
+
+from tocsin.flow.outcome import What
+from tocsin.flow.ports import Outbound, Record
+from tocsin.flow.quarantine import NOT_YET_MS, Quarantine
+from tocsin.flow.receive import Inlet, InletKind
+from tocsin.flow.rows import Outgoing, Quarantined, Report
+from tocsin.wire.reasons import Reason
+
+INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
+
+
+async def rows(node, kind, **where):
+    async with node.store.begin() as tx:
+        return await tx.find(kind, where)
+
+
+async def test_a_retried_rejection_is_not_answered_again():
+    """A lab's record from the future is tried every few seconds for a week; it gets one receipt, not 100,000."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    assert [o.reason for o in gb.outcomes if o.topic == INBOX.topic] == [Reason.NOT_YET_VALID]
+    for _ in range(5):
+        assert await gb.quarantine.retry(INBOX, moved=True) == []
+    assert len(await rows(gb, Outgoing, topic="tocsin.gb.back.frontier")) == 1
+    world.clock.ms += 60 * 60_000
+    [outcome] = await gb.quarantine.retry(INBOX, moved=False)
+    assert outcome.what is What.ACCEPTED
+    assert [row.state for row in await rows(gb, Quarantined)] == ["REPLAYED"]
+
+
+async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
+    """However many of a source rest in quarantine, one that has become valid is found in the same round."""
+    world = World()
+    gb = world.nodes["gb"]
+    far = [submission({"title": f"far {i}"}, world.clock() + 90 * 86_400_000, world.entropy) for i in range(130)]
+    near = submission({"title": "near"}, world.clock() + 60 * 60_000, world.entropy)
+    for framed in [*far, near]:
+        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    world.batch = 200
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
+
+
+async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):
+    """An officer asks for a replay that our own bug breaks: INTERNAL, at rest, told, and the next one is tried."""
+    world = World()
+    gb = world.nodes["gb"]
+    for title in ("one", "two"):
+        framed = submission({"title": title}, world.clock() + 60 * 60_000, world.entropy)
+        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    async with gb.store.begin() as tx:
+        held = await tx.find(Quarantined, {})
+        await tx.put([dataclasses.replace(row, state="REPLAY") for row in held])
+    real, calls = gb.receive.take_in, []
+
+    async def broken(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyError("a bug of ours")
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(gb.receive, "take_in", broken)
+    bugs = []
+    quarantine = Quarantine(
+        gb.setting, gb.store, gb.receive, world.clock, gb._refetch, lambda task, error: bugs.append((task, type(error)))
+    )
+    outcomes = await quarantine.retry(INBOX, moved=False)
+    assert [o.what for o in outcomes] == [What.ACCEPTED]
+    assert bugs == [(INBOX.topic, KeyError)]
+    assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [
+        ("HELD", Reason.INTERNAL),
+        ("REPLAYED", Reason.NOT_YET_VALID),
+    ]
+
+
+async def test_a_dropped_record_stays_dropped():
+    """An officer drops a record while it is tried again: the officer's word is the last."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    [row] = await rows(gb, Quarantined)
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, state="DROPPED", kept=False, value=b"")])
+    assert await gb.quarantine._again(gb.setting(), INBOX, row, world.clock()) == []
+    assert [(r.state, r.value) for r in await rows(gb, Quarantined)] == [("DROPPED", b"")]
+
+
+async def test_a_replay_takes_only_the_record_that_was_rejected(monkeypatch):
+    """A topic made anew has another record at that offset: it is not what the officer asked for."""
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    [row] = await rows(gb, Quarantined)
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, state="REPLAY", kept=False, value=b"")])
+    other = submission({"title": "another"}, world.clock(), world.entropy)
+
+    async def refetch(inlet, offset):
+        return Record(inlet.topic, offset, b"", other, (), 0)
+
+    gb.quarantine._refetch = refetch
+    assert await gb.quarantine.retry(INBOX, moved=False) == []
+    assert [r.state for r in await rows(gb, Quarantined)] == ["HELD"]
+    assert await rows(gb, Report) == []
+
+
+async def test_a_record_from_the_future_is_tried_for_a_week_and_then_rests():
+    world = World()
+    gb = world.nodes["gb"]
+    framed = submission({"title": "early"}, world.clock() + NOT_YET_MS + 60 * 60_000, world.entropy)
+    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    await world.settle()
+    world.clock.ms += NOT_YET_MS + 2 * 60 * 60_000
+    assert await gb.quarantine.retry(INBOX, moved=True) == []
+    [row] = await rows(gb, Quarantined)
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, state="REPLAY")])
+    assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
