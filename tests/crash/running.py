@@ -201,12 +201,12 @@ class Process:
         )
         self.loops = Loops(self.parts)
 
-    def start(self):
-        """Run every loop, as the node does."""
+    def start(self, *, follow=True):
+        """Run every loop, as the node does; without `follow`, nothing is read."""
         loops, inlets = self.loops, self._federation.inlets(self.node)
         work = [loops.keep_streams(), loops.releasing(), loops.sending(), loops.telling()]
         work += [loops.issuing(self.issue, self._rules), loops.retrying([inlet for inlet, _ in inlets])]
-        for inlet, peer in inlets:
+        for inlet, peer in inlets if follow else ():
             broker = self._federation.brokers[peer]
             work.append(
                 loops.follow(

@@ -113,6 +113,20 @@ async def test_what_was_said_is_said_again_under_other_limits_and_then_no_more()
     assert before.limits != after.limits
 
 
+async def test_an_embargo_ends_so_long_after_the_report_was_accepted():
+    """And not so long after it is asked about."""
+    world = World(nodes=("gb", "jp"))
+    rule = '[[rule]]\nid = "later"\nto = ["public"]\nwithhold = ["title"]\nembargo = "PT2H"\nbasis = "example"\n'
+    world.nodes["jp"].policies = (parse_policy(policy_of("jp") + rule, SCHEMA),)
+    await story(world, reports=1)
+    first = envelopes(world.nodes["gb"].broker)[0].value
+    title = 1 << SCHEMA.index("title")
+    for minutes, shown in ((0, [False]), (60, [False]), (58, [False]), (5, [False, True])):
+        world.clock.ms += minutes * 60_000
+        await asked_again(world, "jp")
+        assert [hop.mask_out & title != 0 for hop in said(world, "jp", "public", first)] == shown
+
+
 async def test_what_went_out_along_a_chain_that_is_broken_since_counts_as_not_said():
     """jp told the public what came by way of ke, and later had it from gb itself; then ke's key is revoked."""
     world, to_jp_first = await federation()

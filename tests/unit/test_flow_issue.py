@@ -89,6 +89,15 @@ async def test_a_drill_that_a_rule_issues_stays_a_drill():
     assert report.exercise
 
 
+async def test_what_a_rule_issues_is_no_wider_than_what_it_rests_on():
+    """The rule says CLEAR, the lab says AMBER."""
+    world = World(nodes=("gb",))
+    _, gb = await received(submission(MILD, world.clock(), world.entropy, tlp=Tlp.AMBER), world=world)
+    [leaf] = await gb.issue.by_rule(RULES)
+    [report] = await rows(gb, Report, leaf=leaf)
+    assert report.tlp == Tlp.AMBER
+
+
 @pytest.mark.parametrize("exercise", [True, False])
 async def test_a_drill_and_a_real_report_never_mix(exercise):
     """Neither as its source nor as the revision before."""

@@ -286,6 +286,13 @@ def test_another_version_of_a_policy_takes_the_place_of_holds_that_nobody_answer
         gb.setting_now = replace(known, policies=holding(1))
         gb.loops.setting_moved()
         await gb.until(lambda: holds() == {(1, "jp"): "OPEN", (2, "jp"): "SUPERSEDED"}, "asked again")
+        [open_again] = [hold for hold in of(federation, "gb", Hold) if hold.state == "OPEN"]
+        assert open_again.due_ms - open_again.opened_ms == known.caps.hold_due_ms
+        async with gb.store.begin() as tx:
+            await answer_hold(tx, open_again, approve=True, officer="amy", reason="yes", now_ms=0)
+        gb.setting_now = replace(known, policies=holding(3))
+        gb.loops.setting_moved()
+        await gb.until(lambda: holds().get((3, "jp")) == "OPEN", "an approval is of one version")
 
     warped(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 from tests.crash.world import World, submission
 
@@ -11,6 +12,7 @@ from tocsin.flow.ports import Outbound, Record
 from tocsin.flow.quarantine import NOT_YET_MS, Quarantine
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Quarantined, Report
+from tocsin.flow.setting import Caps
 from tocsin.wire.reasons import Reason
 
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
@@ -135,3 +137,17 @@ async def test_a_record_from_the_future_is_tried_for_a_week_and_then_rests():
     async with gb.store.begin() as tx:
         await tx.put([dataclasses.replace(row, state="REPLAY")])
     assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
+
+
+async def test_of_one_source_the_bytes_of_so_many_rest_here_and_of_the_others_place_and_hash():
+    """Those stay at the broker, and are fetched from there when they are asked for."""
+    world = World()
+    gb = world.nodes["gb"]
+    gb._setting = dataclasses.replace(gb.setting(), caps=Caps(quarantined_values=2))
+    values = [b"no report %d" % n for n in range(5)]
+    for value in values:
+        gb.broker.append(Outbound(INBOX.topic, b"", value, ()))
+    await world.settle()
+    held = await rows(gb, Quarantined)
+    assert [(row.kept, row.value) for row in held] == [(i < 2, values[i] if i < 2 else b"") for i in range(5)]
+    assert [row.digest for row in held] == [hashlib.sha256(value).digest() for value in values]
