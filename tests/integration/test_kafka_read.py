@@ -238,3 +238,22 @@ async def _write_raw(connection, topic, records):
     answer = await producer.client.send(leader, request)
     await producer.stop()
     assert answer.topics[0][1][0][1] == 0, "the broker takes it"
+
+
+async def test_bytes_that_rot_on_the_brokers_disk_are_told_and_never_taken(second_kafka, new_topic):
+    """A broker serves what its disk has: the batch's checksum is the reader's to compare."""
+    connection = Connection(bootstrap=second_kafka.bootstrap)
+    topic = await asyncio.to_thread(new_topic, None, connection)
+    await write(connection, [Outbound(topic, b"", b"before it", ())])
+    await write(connection, [Outbound(topic, b"", b"a value as it was sent", ())])
+    await asyncio.to_thread(second_kafka.stop)
+    [log] = second_kafka.folder.glob(f"**/{topic}-0/*.log")
+    log.write_bytes(log.read_bytes().replace(b"as it was sent", b"as it was SENT"))
+    await asyncio.to_thread(second_kafka.start)
+    reader, found = TopicReader(Connection(bootstrap=second_kafka.bootstrap), topic), []
+    await reader.open(None)
+    fault = await fault_of(_until_fault(reader, found))
+    assert (fault.cause, fault.place) == (Cause.CORRUPT, topic)
+    assert "checksum" in fault.thing
+    assert [record.value for record in found] in ([], [b"before it"])
+    await reader.close()
