@@ -7,6 +7,7 @@ from tests.crash.test_flow import story
 from tests.crash.world import SCHEMA, SCHEMAS, SIGNER, World, policy_of, sign, trust_document
 from tests.unit.clients import OUT, envelopes, signed_anew
 
+from tocsin.flow import opened
 from tocsin.flow.admit import owe
 from tocsin.flow.issue import Wanted
 from tocsin.flow.leases import claim_source
@@ -165,3 +166,16 @@ def test_the_highest_version_in_force_serves_and_before_any_is_the_first_that_wi
     asked = [minutes[1] - 1, minutes[1], minutes[2] - 1, minutes[2], minutes[3]]
     assert [setting.policy_for(SCHEMA.id, minute).version for minute in asked] == [1, 1, 1, 2, 3]
     assert setting.policy_for("incident/2.0", minutes[3]) is None
+
+
+async def test_what_is_kept_at_hand_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch):
+    """Reports have up to 256 KiB each. What is forgotten is verified again."""
+    world, first = await federation()
+    reports = [signed_anew(first, incident=bytes([n]) * 16) for n in range(1, 5)]
+    monkeypatch.setattr(opened, "KEPT_BYTES", 3 * len(reports[0]))
+    await to_jp(world, *reports)
+    jp = world.nodes["jp"]
+    kept = jp.opened._kept.values()
+    assert [verified.leaf for verified in kept] == [leaf(framed) for framed in reports[1:]]
+    assert jp.opened._bytes == sum(len(verified.framed) for verified in kept)
+    assert [len(said(world, "jp", "public", framed)) for framed in reports] == [1, 1, 1, 1]

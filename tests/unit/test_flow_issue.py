@@ -98,6 +98,29 @@ async def test_what_a_rule_issues_is_no_wider_than_what_it_rests_on():
     assert report.tlp == Tlp.AMBER
 
 
+async def test_an_update_is_no_wider_than_what_its_incident_rests_on_without_a_basis():
+    """Naming no source anew does not make what the lab said RED anybody's."""
+    world = World(nodes=("gb",))
+    _, gb = await received(submission(MILD, world.clock(), world.entropy, tlp=Tlp.RED), world=world)
+    [source] = await rows(gb, Submission)
+
+    async def issued(tlp, follows=None, basis=""):
+        stage = Stage.UPDATE if follows else Stage.INITIAL
+        sources = () if follows else (source.leaf,)
+        return await gb.issue.issue(Wanted(MILD, tlp, stage, sources=sources, follows=follows, basis=basis), SCHEMA)
+
+    first = await issued(Tlp.RED)
+    with pytest.raises(InputError, match="wider than a source's RED"):
+        await issued(Tlp.AMBER, first)
+    second = await issued(Tlp.AMBER, first, "act 7")
+    assert [row.basis for row in await rows(gb, Submission)] == ["act 7"]
+    third = await issued(Tlp.AMBER, second)
+    with pytest.raises(InputError, match="wider than a source's RED"):
+        await issued(Tlp.CLEAR, third)
+    await issued(Tlp.CLEAR, third, "act 8")
+    assert [row.basis for row in await rows(gb, Submission)] == ["act 8"]
+
+
 @pytest.mark.parametrize("exercise", [True, False])
 async def test_a_drill_and_a_real_report_never_mix(exercise):
     """Neither as its source nor as the revision before."""

@@ -13,6 +13,7 @@ from tocsin.flow.quarantine import NOT_YET_MS, Quarantine
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Quarantined, Report
 from tocsin.flow.setting import Caps
+from tocsin.wire.envelope import MAX_FRAMED
 from tocsin.wire.reasons import Reason
 
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
@@ -151,3 +152,13 @@ async def test_of_one_source_the_bytes_of_so_many_rest_here_and_of_the_others_pl
     held = await rows(gb, Quarantined)
     assert [(row.kept, row.value) for row in held] == [(i < 2, values[i] if i < 2 else b"") for i in range(5)]
     assert [row.digest for row in held] == [hashlib.sha256(value).digest() for value in values]
+
+
+async def test_what_is_too_large_for_any_report_is_not_kept():
+    """No trust view makes it valid, and a peer's broker decides how large a record is."""
+    world = World()
+    gb = world.nodes["gb"]
+    gb.broker.append(Outbound(INBOX.topic, b"", bytes(MAX_FRAMED + 1), ()))
+    await world.settle()
+    [row] = await rows(gb, Quarantined)
+    assert (row.reason, row.size, row.kept, row.value) == (Reason.SIZE, MAX_FRAMED + 1, False, b"")

@@ -175,7 +175,7 @@ class Issue:
         setting, now_ms = self._setting(), self._clock()
         # 1. What it follows and what it rests on.
         previous = await self._previous(tx, setting.node, wanted)
-        sources = await self._sources(tx, wanted)
+        sources = await self._sources(tx, wanted, previous)
         # 2. The signed report.
         if wanted.sources and schema.named("sources"):
             bound = {**wanted.values, "sources": sorted(wanted.sources)}
@@ -229,21 +229,34 @@ class Issue:
             )
         return previous
 
-    async def _sources(self, tx: Tx, wanted: Wanted) -> list[Submission]:
-        """The submissions; the TLP is at least as strict as every source's, unless a legal basis is recorded."""
+    async def _sources(self, tx: Tx, wanted: Wanted, previous: Report | None) -> list[Submission]:
+        """The submissions; the TLP is at least as strict as every source's, unless a legal basis is recorded.
+
+        Also as every source's of the revisions before, since an update may say the same; a basis that was given for
+        one of them counts as long as the TLP does not become wider still.
+        """
         found = await tx.get(Submission, [(leaf,) for leaf in wanted.sources])
         missing = [leaf.hex()[:16] for leaf in wanted.sources if (leaf,) not in found]
         if missing:
             raise InputError("no such submission", place=", ".join(missing), remedy="`tocsin inbox` lists them.")
-        reports = await tx.get(Report, [(leaf,) for leaf in wanted.sources])
+        earlier = await self._earlier(tx, wanted, previous) if previous else []
+        reports = await tx.get(Report, [(s.leaf,) for s in [*found.values(), *earlier]])
         _require_drills_apart(wanted, reports.values())
-        strictest = max((Tlp(r.tlp) for r in reports.values()), default=Tlp.CLEAR)
-        if wanted.tlp < strictest and not wanted.basis:
+        stricter = {leaf for (leaf,), report in reports.items() if wanted.tlp < report.tlp}
+        if stricter and not wanted.basis:
+            strictest = max(Tlp(report.tlp) for report in reports.values())
             raise InputError(
                 f"TLP {wanted.tlp.name} is wider than a source's {strictest.name}",
                 remedy="Issue at the source's TLP, or record the legal basis for issuing wider (--basis).",
             )
+        await tx.put([dataclasses.replace(s, basis=wanted.basis) for s in earlier if s.leaf in stricter])
         return list(found.values())
+
+    async def _earlier(self, tx: Tx, wanted: Wanted, previous: Report) -> list[Submission]:
+        """The sources of the revisions before, but for those with a basis for a TLP as wide as this."""
+        incident = await tx.find(Report, {"incident": previous.incident, "origin": previous.origin})
+        sources = await tx.find(Submission, {"report": [report.leaf for report in incident]})
+        return [s for s in sources if not s.basis or wanted.tlp < previous.tlp]
 
 
 def _require_drills_apart(wanted: Wanted, reports: Iterable[Report]) -> None:

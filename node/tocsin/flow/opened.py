@@ -9,7 +9,9 @@ from tocsin.flow.setting import Setting
 from tocsin.wire.verify import Rejected, Verified, verify, verify_own
 
 KEPT = 512
-"""About 512 × 8 kB: enough for what is between receive and release, small beside the rest of the process."""
+KEPT_BYTES = 8 * 1024 * 1024
+"""Reports, and bytes of their envelopes: enough for what is between receive and release. Opened they take up to four
+times as much; a report has up to 256 KiB, and its origin decides."""
 
 
 class Opened:
@@ -17,14 +19,18 @@ class Opened:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[bytes, bytes], Verified] = OrderedDict()
+        self._bytes = 0
         self._under: Setting | None = None
 
     def keep(self, verified: Verified, setting: Setting) -> None:
-        """Remember a fresh verdict; the oldest is forgotten beyond `KEPT`."""
+        """Remember a fresh verdict; the oldest are forgotten beyond `KEPT` and `KEPT_BYTES`."""
         self._renew(setting)
+        known = self._kept.get((verified.leaf, verified.chain))
+        self._bytes += len(verified.framed) - (len(known.framed) if known is not None else 0)
         self._kept[verified.leaf, verified.chain] = verified
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        while len(self._kept) > KEPT or self._bytes > KEPT_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest.framed)
 
     def open(self, copy: Copy, setting: Setting, now_ms: int) -> Verified | None:
         """The verified copy; None where today's trust no longer accepts it (an earlier hop's key is revoked)."""
@@ -44,4 +50,5 @@ class Opened:
     def _renew(self, setting: Setting) -> None:
         if self._under is not setting:
             self._kept.clear()
+            self._bytes = 0
             self._under = setting

@@ -287,8 +287,8 @@ class _Rows:
             self._spoken.append(_spoken(verdict))
 
     def _quarantine(self, record: Record, reason: Reason) -> Quarantined:
-        """A row with the original bytes; beyond the cap of its source the value stays at the broker."""
-        full = self._values >= self._setting.caps.quarantined_values
+        """A row with the original bytes; what no trust makes valid, or beyond the cap of its source, stays at the broker."""
+        full = reason is Reason.SIZE or self._values >= self._setting.caps.quarantined_values
         self._values += not full
         return Quarantined(
             topic=record.topic,

@@ -1,6 +1,7 @@
 """What the vocabulary asks of an incident report beyond types: one rule, one function (issue point 1.2)."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final
@@ -56,8 +57,8 @@ def _severity_axes(values: Values) -> Iterator[Problem]:
     for i, axis in enumerate(axes):
         if axis["level"] not in _LEVELS:
             yield Problem(f"severity_axes[{i}].level", shortened(axis["level"]), _SCALE)
-    named = [axis["axis"] for axis in axes]
-    for name in sorted({name for name in named if named.count(name) > 1}):
+    named = Counter(axis["axis"] for axis in axes)  # a lab decides how many there are
+    for name in sorted(name for name, times in named.items() if times > 1):
         yield Problem("severity_axes", name, "each axis once")
     highest = max(axis["level"] for axis in axes)
     if severity is not None and severity != highest:
