@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tocsin.errors import AdapterError
+from tocsin.flow import ports
 from tocsin.flow.ports import Ack, Between, Clock, Conflict, LeaseLost, Outbound, RangeLost, Record, Tx, WriteFailed
 from tocsin.flow.rows import Row
 from tocsin.wire.keys import KeyUse, key_id
@@ -275,11 +276,11 @@ class MemoryBroker:
         return Ack(offset, now_ms)
 
     def topic(self, name: str) -> _Topic:
-        """`AdapterError` where the broker is down or has no such topic."""
+        """`AdapterError` where the broker is down, `TopicMissing` where it has no such topic."""
         if self.down:
             raise AdapterError("the broker cannot be reached", place=name)
         if name not in self._topics:
-            raise AdapterError("there is no such topic", place=name)
+            raise ports.TopicMissing("there is no such topic", place=name)
         return self._topics[name]
 
 
@@ -287,8 +288,7 @@ class MemoryReader:
     """`tocsin.flow.ports.Reader` of one topic."""
 
     def __init__(self, broker: MemoryBroker, topic: str, faults: Faults | None = None) -> None:
-        self._broker, self._name = broker, topic
-        self._faults = faults or Faults()
+        self._broker, self._name, self._faults = broker, topic, faults or Faults()
         self._next: int | None = None
 
     async def open(self, offset: int | None) -> None:
@@ -340,8 +340,7 @@ class MemoryWriter:
     """`tocsin.flow.ports.Writer`. After a failure it writes nothing more, like an aiokafka producer."""
 
     def __init__(self, broker: MemoryBroker, faults: Faults | None = None) -> None:
-        self._broker, self._useless = broker, ""
-        self._faults = faults or Faults()
+        self._broker, self._useless, self._faults = broker, "", faults or Faults()
 
     async def write(self, records: Sequence[Outbound]) -> dict[str, list[Ack]]:
         """Acknowledgements per topic, in order."""

@@ -9,7 +9,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 
-from tocsin.flow.ports import Outbound
+from tocsin.flow.ports import Outbound, TopicMissing
 from tocsin.kafka.admin import KafkaAdminClient
 from tocsin.kafka.connection import Connection
 from tocsin.kafka.faults import BrokerError, Cause
@@ -103,6 +103,7 @@ async def test_a_missing_topic_is_told_and_not_made(plain):
     reader = TopicReader(plain, "tocsin.jp.out.nobody")
     fault = await fault_of(reader.open(None))
     assert (fault.cause, fault.place) == (Cause.MISSING_TOPIC, "tocsin.jp.out.nobody")
+    assert isinstance(fault, TopicMissing)
     assert "tocsin.jp.out.nobody" not in await admin_call(plain, lambda client: client.list_topics())
 
 

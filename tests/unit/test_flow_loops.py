@@ -7,20 +7,16 @@ from dataclasses import replace
 
 import pytest
 from tests.crash.running import Federation, Process, warped
-from tests.crash.world import SCHEMA, SCHEMAS, holding, policy_of, trust_document
+from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
 
-from tocsin.errors import AdapterError, InputError
-from tocsin.flow import holds as holds_of_flow
+from tocsin.errors import AdapterError
 from tocsin.flow import loops
-from tocsin.flow.issue import Wanted
 from tocsin.flow.loops import State
-from tocsin.flow.officer import answer_hold
 from tocsin.flow.ports import Conflict
-from tocsin.flow.rows import Due, Hold, Outgoing, Outlet, Report, Source, Submission
+from tocsin.flow.rows import Due, Outgoing, Outlet, Report, Source, Submission
 from tocsin.flow.setting import Setting
 from tocsin.policy.language import parse_policy
 from tocsin.trust import load_trust
-from tocsin.wire.header import Stage, Tlp
 
 
 def started(federation, **options):
@@ -263,74 +259,41 @@ def test_a_change_of_setting_is_retried_in_quarantine_though_the_store_was_busy(
     warped(story())
 
 
-def test_another_version_of_a_policy_takes_the_place_of_holds_that_nobody_answered():
-    """Or they would wait, and alarm, for ever: an answer to them changes nothing. Going back to it asks again."""
+def test_an_audience_whose_topic_is_not_there_yet_holds_up_no_other():
+    """An officer loads the policy before the topic is declared: whoever was served is served on, and the trouble is said."""
 
     async def story():
         federation = Federation(nodes=("gb",))
-        known = Process(federation, "gb").setting_now
-        gb = Process(federation, "gb", setting=replace(known, policies=holding(1))).start()
+        gb = Process(federation, "gb").start()
         federation.submit()
-
-        def holds():
-            return {(hold.policy_version, hold.audience): hold.state for hold in of(federation, "gb", Hold)}
-
-        await gb.until(lambda: holds() == {(1, "jp"): "OPEN"}, "a hold")
-        gb.setting_now = replace(known, policies=holding(2))
+        await gb.until(lambda: len(federation.look("gb", "jp")[2]) == 1, "jp has the first")
+        named = '[audience.public]\nkind = "PUBLIC"\n[onward]'
+        text = policy_of("gb").replace("version = 1", "version = 2").replace("[onward]", named)
+        rule = '[[rule]]\nid = "all"\nto = ["public"]\ndisclose = ["title"]\n'
+        gb.setting_now = replace(gb.setting_now, policies=(parse_policy(text + rule, SCHEMA),))
         gb.loops.setting_moved()
-        await gb.until(lambda: holds() == {(1, "jp"): "SUPERSEDED", (2, "jp"): "OPEN"}, "the other version's hold")
-        [old] = [hold for hold in of(federation, "gb", Hold) if hold.policy_version == 1]
-        async with gb.store.begin() as tx:
-            with pytest.raises(InputError, match="another version"):
-                await answer_hold(tx, old, approve=True, officer="amy", reason="late", now_ms=0)
-        gb.setting_now = replace(known, policies=holding(1))
-        gb.loops.setting_moved()
-        await gb.until(lambda: holds() == {(1, "jp"): "OPEN", (2, "jp"): "SUPERSEDED"}, "asked again")
-        [open_again] = [hold for hold in of(federation, "gb", Hold) if hold.state == "OPEN"]
-        assert open_again.due_ms - open_again.opened_ms == known.caps.hold_due_ms
-        async with gb.store.begin() as tx:
-            await answer_hold(tx, open_again, approve=True, officer="amy", reason="yes", now_ms=0)
-        gb.setting_now = replace(known, policies=holding(3))
-        gb.loops.setting_moved()
-        await gb.until(lambda: holds().get((3, "jp")) == "OPEN", "an approval is of one version")
+        await gb.until(lambda: "tocsin.gb.out.public" in gb.loops.troubles, "the missing topic is told")
+        federation.submit()
+        await gb.until(lambda: len(federation.look("gb", "jp")[2]) == 2, "jp has the second all the same")
+        assert gb.loops.state is State.READY
+        federation.brokers["gb"].create("tocsin.gb.out.public")
+        await gb.until(lambda: len(federation.look("gb", "public")[2]) == 2, "and the public has both in the end")
+        assert gb.loops.troubles == {}
 
     warped(story())
 
 
-def test_what_is_retracted_waits_for_no_officer(monkeypatch):
-    """Neither at its origin nor at a relay: no answer would release anything. What was answered stays answered."""
-    monkeypatch.setattr(holds_of_flow, "LEAVES_AT_ONCE", 1)
+def test_a_cluster_that_is_away_makes_no_node_ready():
+    """That nothing can be looked at is another thing than that there is no topic."""
 
     async def story():
-        federation = Federation()
-        gb, jp = Process(federation, "gb"), Process(federation, "jp")
-        gb.setting_now = replace(gb.setting_now, policies=holding(1, "gb", "ke"))
-        jp.setting_now = replace(jp.setting_now, policies=holding(1, "jp", "public"))
-        for process in (gb, jp, Process(federation, "ke")):
-            process.start()
-        federation.submit()
-        federation.submit()
-
-        def holds(node):
-            return {hold.leaf: hold.state for hold in of(federation, node, Hold)}
-
-        await gb.until(lambda: list(holds("gb").values()) == ["OPEN", "OPEN"], "two holds")
-        one, other = holds("gb")
-        update = Wanted(values={"title": "more"}, tlp=Tlp.CLEAR, stage=Stage.UPDATE, follows=one)
-        update = await gb.issue.issue(update, SCHEMA)
-        await gb.until(lambda: holds("gb") == holds("jp") == dict.fromkeys([one, other, update], "OPEN"), "three")
-        [hold] = [hold for hold in of(federation, "gb", Hold) if hold.leaf == update]
-        async with gb.store.begin() as tx:
-            await answer_hold(tx, hold, approve=False, officer="amy", reason="no", now_ms=0)
-        gone = Wanted(values={"title": "gone"}, tlp=Tlp.CLEAR, stage=Stage.RETRACTION, follows=update)
-        gone = await gb.issue.issue(gone, SCHEMA)
-        stopped = {one: "SUPERSEDED", other: "OPEN", gone: "OPEN"}
-        await gb.until(lambda: holds("gb") == stopped | {update: "REFUSED"}, "gb asks only for what may still go out")
-        await gb.until(lambda: holds("jp") == stopped | {update: "SUPERSEDED"}, "and so does jp")
-        [hold] = [hold for hold in of(federation, "jp", Hold) if hold.leaf == one]
-        async with jp.store.begin() as tx:
-            with pytest.raises(InputError, match="retracted"):
-                await answer_hold(tx, hold, approve=True, officer="ken", reason="late", now_ms=0)
+        federation = Federation(nodes=("gb",))
+        federation.brokers["gb"].down = True
+        gb = Process(federation, "gb").start()
+        await gb.until(lambda: len(gb.watch.faults) > 20, "many tries")
+        assert State.READY not in gb.watch.states
+        federation.brokers["gb"].down = False
+        await gb.until(lambda: gb.loops.state is State.READY, "ready")
 
     warped(story())
 

@@ -21,7 +21,7 @@ from tocsin.flow.leases import LEASE_MS, claim_outlet, is_held_elsewhere
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
 from tocsin.flow.parts import Parts, State, Watch
-from tocsin.flow.ports import Between, Conflict, Reader
+from tocsin.flow.ports import Between, Conflict, Reader, TopicMissing
 from tocsin.flow.prune import Prune
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.release import Done
@@ -58,6 +58,7 @@ class Loops:
         self._unsure = asyncio.Event()
         self._recovered: set[str] = set()
         self._elsewhere: set[str] = set()
+        self._absent: set[str] = set()
         self._read_back: set[str] = set()
         self._connections = parts.connections()
         self._clock_stopped = False
@@ -147,12 +148,16 @@ class Loops:
         parts = self._parts
         while True:
             setting = parts.setting()
-            audiences = setting.audiences() | (await self._guard("outlets", self._begun) or frozenset())
+            begun = await self._guard("outlets", self._begun)
+            audiences = setting.audiences() | (begun or frozenset())
+            new = audiences - begun if begun is not None else frozenset()
             self._unsure.clear()
             self.may_sign()
             at_once = asyncio.Semaphore(STREAMS_AT_ONCE)
-            await asyncio.gather(*(self._keep_stream(setting, audience, at_once) for audience in sorted(audiences)))
-            whole = audiences <= self._recovered | self._elsewhere
+            await asyncio.gather(
+                *(self._keep_stream(setting, audience, at_once, new=audience in new) for audience in sorted(audiences))
+            )
+            whole = audiences <= self._recovered | self._elsewhere | self._absent
             if whole:
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_setting_moved)
@@ -163,16 +168,25 @@ class Loops:
         async with self._parts.store.begin() as tx:
             return frozenset(outlet.audience for outlet in await tx.find(Outlet, {}) if outlet.audience)
 
-    async def _keep_stream(self, setting: Setting, audience: str, at_once: asyncio.Semaphore) -> None:
+    async def _keep_stream(self, setting: Setting, audience: str, at_once: asyncio.Semaphore, *, new: bool) -> None:
         parts = self._parts
         topic = topics.stream(setting.node, audience)
 
         async def keep() -> None:
             self._elsewhere.discard(audience)
+            self._absent.discard(audience)
             if await is_held_elsewhere(parts.store, topic, parts.me, parts.clock()):
                 self._recovered.discard(audience)
                 self._elsewhere.add(audience)
                 return
+            if audience not in self._recovered and new:
+                # A policy may name an audience before its topic is there. Nothing was ever sealed for it, and until it
+                # is claimed nothing will be: so it holds up no other.
+                try:
+                    await parts.recover.require_topic(audience)
+                except TopicMissing:
+                    self._absent.add(audience)
+                    raise
             if audience not in self._recovered:
                 # Before the claim: from then on the stream counts as ours, and nothing may be sealed into it yet.
                 self._become(State.RECOVERING)

@@ -35,6 +35,10 @@ class RangeLost(AdapterError):
     """The offset that was asked for is no longer, or not yet, in the topic; a reader says so and never skips."""
 
 
+class TopicMissing(AdapterError):
+    """There is no topic of that name, or not yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Between:
     """A condition on a column: low ≤ value ≤ high; None leaves an end open."""
@@ -111,8 +115,8 @@ class Reader(Protocol):
     async def open(self, offset: int | None) -> None:
         """Make ready to read from `offset`; None is the oldest that the topic retains.
 
-        A lost range (offset no longer retained) is `RangeLost`; a missing or forbidden topic and an unreachable or untrusted broker
-        are each an `AdapterError` that says so; nothing is ever skipped in silence.
+        A lost range (offset no longer retained) is `RangeLost`, a missing topic `TopicMissing`; a forbidden topic and an
+        unreachable or untrusted broker are each an `AdapterError` that says so; nothing is ever skipped in silence.
         """
         ...
 

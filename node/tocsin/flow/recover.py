@@ -113,6 +113,14 @@ class Recover:
         self._remembered.keep(mended)
         return found
 
+    async def require_topic(self, audience: str) -> None:
+        """`TopicMissing` where there is no topic for that stream yet, and any other `AdapterError` that says why."""
+        reader = self._reader(topics.stream(self._setting().node, audience))
+        try:
+            await reader.open(None)
+        finally:
+            await reader.close()
+
     async def receipts(self, lab: str) -> int:
         """Read back which submissions were issued, as the node itself told the lab; returns how many were news.
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from aiokafka import errors
 
 from tocsin.errors import AdapterError
-from tocsin.flow.ports import RangeLost
+from tocsin.flow.ports import RangeLost, TopicMissing
 
 
 class Cause(StrEnum):
@@ -52,6 +52,10 @@ class LostRange(BrokerError, RangeLost):
         super().__init__(Cause.RANGE_LOST, thing, place=place)
 
 
+class MissingTopic(BrokerError, TopicMissing):
+    """The broker has no topic of that name."""
+
+
 _CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (
     (errors.TopicAuthorizationFailedError, Cause.FORBIDDEN),
     (errors.ClusterAuthorizationFailedError, Cause.FORBIDDEN),
@@ -76,4 +80,5 @@ def as_fault(error: BaseException, place: str) -> BrokerError:
     other = Cause.STALLED if getattr(error, "retriable", False) else Cause.REFUSED
     cause = next((cause for kind, cause in _CAUSES if isinstance(error, kind)), other)
     said = str(error) or type(error).__name__
-    return BrokerError(cause, f"{type(error).__name__}: {said}", place=place)
+    made = MissingTopic if cause is Cause.MISSING_TOPIC else BrokerError
+    return made(cause, f"{type(error).__name__}: {said}", place=place)
