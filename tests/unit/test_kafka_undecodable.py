@@ -1,11 +1,15 @@
 """Whatever bytes a broker serves under a right checksum become records; nothing in them raises."""
 
+import struct
+from types import SimpleNamespace
+
+from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.kafka.undecodable import decode
+from tocsin.kafka.undecodable import AT_ONCE, decode, fetch_leniently
 
 PLAIN, GZIP, ZSTD = 0, 1, 4
 HEADER = _DefaultRecordBatchPy.HEADER_STRUCT.size
@@ -52,3 +56,26 @@ def test_a_header_name_that_is_no_text_spoils_nothing():
     raw = built([(b"k", b"v")], PLAIN, [("@@", b"h")]).replace(b"@@", b"\xff\xfe")
     [record] = decode(_DefaultRecordBatchPy(raw), raw, "t")
     assert (record.key, record.value, record.headers) == (b"k", b"v", (("\ufffd\ufffd", b"h"),))
+
+
+async def test_of_one_answer_so_many_batches_are_unpacked_and_the_next_fetch_goes_on_there():
+    """A peer's broker decides how many small batches it serves at once, and what each unpacks to."""
+    partition, count = TopicPartition("t", 0), 2 * AT_ONCE + 3
+    batches = [bytearray(built([(b"k", b"%d" % n)], ZSTD)) for n in range(count)]
+    for n, batch in enumerate(batches):
+        struct.pack_into(">q", batch, 0, n)  # the base offset is not under the checksum
+
+    class Client:
+        cluster = SimpleNamespace(leader_for_partition=lambda of: 0)
+
+        async def send(self, leader, request):
+            [(_, [(_, offset, _)])] = request._topics
+            return SimpleNamespace(topics=[("t", [(0, 0, count, None, b"".join(batches[offset:]))])])
+
+    found, position, sizes = [], 0, []
+    while position < count:
+        some, position = await fetch_leniently(SimpleNamespace(_client=Client()), partition, position, 1 << 20, 5.0)
+        found += some
+        sizes.append(len(some))
+    assert [record.value for record in found] == [b"%d" % n for n in range(count)]
+    assert sizes == [AT_ONCE, AT_ONCE, 3]

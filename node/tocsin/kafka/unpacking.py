@@ -13,8 +13,9 @@ from typing import Any
 import cramjam
 from aiokafka.record import _crecords, default_records
 
-LARGEST = 8 * 1024 * 1024
-"""Topics hold records of at most 1 MiB, in batches of at most 1 MiB: eight times that, and no more."""
+LARGEST = 2 * 1024 * 1024
+"""Topics hold records of at most 1 MiB, in batches of at most 1 MiB, mostly uncompressed; a reader has up to 64 records
+in hand, and each may be such a batch."""
 
 
 def bound_unpacking() -> None:
