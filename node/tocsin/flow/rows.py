@@ -181,9 +181,10 @@ ANSWERED = frozenset({APPROVED, REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Hold(Row):
-    """An open or answered hold; `state` is OPEN, APPROVED or REFUSED. An approval lifts no embargo.
+    """An open or answered hold; `state` is OPEN, APPROVED, REFUSED or SUPERSEDED. An approval lifts no embargo.
 
-    SUPERSEDED is one that nobody answered before another version of the policy came into force.
+    SUPERSEDED is one that nobody answered before another version of the policy came into force, or its incident was
+    retracted.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("leaf", "policy_version", "rule", "audience")
