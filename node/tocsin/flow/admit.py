@@ -36,7 +36,6 @@ class Admission:
         self._new: list[Row] = []
         self._owed: dict[tuple[bytes, str], Due] = {}
         self._told: dict[tuple[str, bytes], set[str]] = {}
-        self._retractions: list[Header] = []
 
     @classmethod
     async def load(cls, tx: Tx, setting: Setting, verified: Iterable[Verified], now_ms: int) -> Admission:
@@ -79,8 +78,6 @@ class Admission:
             report = report_row(leaf, header, self._now_ms)
             self._know(report)
             self._new.append(report)
-            if header.stage is Stage.RETRACTION:
-                self._retractions.append(header)
         envelope = verified.envelope
         copy = Copy(leaf, verified.chain, party, mask_bytes(envelope.mask, envelope.n), verified.framed, self._now_ms)
         held[verified.chain] = copy
@@ -113,8 +110,9 @@ class Admission:
 
     async def close(self, tx: Tx) -> None:
         """Write what the batch added."""
-        for retraction in self._retractions:
-            await tx.put(await holds.retracted(tx, retraction, self._now_ms))
+        for row in self._new:
+            if isinstance(row, Report):
+                await tx.put(await holds.retracted(tx, row, self._now_ms))
         await tx.add(self._new)
         await tx.put(list(self._owed.values()))
 

@@ -10,7 +10,6 @@ from tocsin.flow.ports import Tx
 from tocsin.flow.rows import OPEN, SUPERSEDED, Due, Hold, Report
 from tocsin.flow.setting import Setting, minute_up
 from tocsin.policy.rules import Policy
-from tocsin.wire.header import Header
 
 if TYPE_CHECKING:
     from tocsin.flow.facts import Facts
@@ -45,13 +44,13 @@ async def superseded(tx: Tx, setting: Setting, reports: Sequence[Report], now_ms
     ]
 
 
-async def retracted(tx: Tx, retraction: Header, now_ms: int) -> list[Hold]:
-    """Open holds of an incident, before its first retraction is put away: from then on nothing of it is released."""
-    if await tx.count(Report, {"origin": retraction.origin, "retracts": retraction.incident}):
+async def retracted(tx: Tx, report: Report, now_ms: int) -> list[Hold]:
+    """Open holds of the incident that a new report is the first to retract: from then on nothing of it is released."""
+    if not report.retracts or await tx.count(Report, {"origin": report.origin, "retracts": report.retracts}):
         return []
-    reports = await tx.find(Report, {"origin": retraction.origin, "incident": retraction.incident})
+    reports = await tx.find(Report, {"origin": report.origin, "incident": report.incident})
     found: list[Hold] = []
     for start in range(0, len(reports), LEAVES_AT_ONCE):  # its origin decides how many revisions an incident has
-        leaves = [report.leaf for report in reports[start : start + LEAVES_AT_ONCE]]
+        leaves = [one.leaf for one in reports[start : start + LEAVES_AT_ONCE]]
         found += [hold for hold in await tx.find(Hold, {"leaf": leaves}) if hold.state == OPEN]
     return [dataclasses.replace(hold, state=SUPERSEDED, answered_ms=now_ms) for hold in found]

@@ -193,8 +193,7 @@ class Issue:
         # 3. Known, owed to every audience, and the submissions answered, together.
         report = report_row(unsigned.leaf, header, now_ms)
         mask = mask_bytes(envelope.mask, envelope.n)
-        if header.stage is Stage.RETRACTION:
-            await tx.put(await holds.retracted(tx, header, now_ms))
+        await tx.put(await holds.retracted(tx, report, now_ms))
         await tx.add([report, Copy(report.leaf, b"", setting.node, mask, frame_envelope(envelope), now_ms)])
         corrected = (await told(tx, [header] if header.stage is Stage.RETRACTION else [])).values()
         await tx.put(owe([report.leaf], setting.audiences().union(*corrected), now_ms, "ISSUED"))

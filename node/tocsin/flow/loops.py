@@ -179,15 +179,15 @@ class Loops:
                 self._recovered.discard(audience)
                 self._elsewhere.add(audience)
                 return
-            if audience not in self._recovered and new:
-                # A policy may name an audience before its topic is there. Nothing was ever sealed for it, and until it
-                # is claimed nothing will be: so it holds up no other.
-                try:
-                    await parts.recover.require_topic(audience)
-                except TopicMissing:
-                    self._absent.add(audience)
-                    raise
             if audience not in self._recovered:
+                if new:
+                    # A policy may name an audience before its topic is there. Nothing was ever sealed for it, and until
+                    # it is claimed nothing will be: so it holds up no other.
+                    try:
+                        await parts.recover.require_topic(audience)
+                    except TopicMissing:
+                        self._absent.add(audience)
+                        raise
                 # Before the claim: from then on the stream counts as ours, and nothing may be sealed into it yet.
                 self._become(State.RECOVERING)
             if not await claim_outlet(parts.store, topic, parts.me, parts.clock()):
