@@ -149,6 +149,11 @@ class Federation:
         return found
 
 
+def of(federation, node, kind):
+    """The rows of a kind on a node's disk."""
+    return list(federation.disks[node].rows.get(kind, {}).values())
+
+
 class Process:
     """One process of a node, over the node's disk and broker."""
 

@@ -11,13 +11,13 @@ from contextlib import suppress
 import pytest
 from tests.crash.running import Federation, Process, warped
 from tests.crash.test_flow import READERS, check, issue_all, story, survive
-from tests.crash.world import Checker, World, submission, trust_document
+from tests.crash.world import Checker, World, rows, trust_document
 
 from tocsin.errors import AdapterError
 from tocsin.flow import officer, topics
 from tocsin.flow.leases import LEASE_MS
 from tocsin.flow.outcome import What
-from tocsin.flow.ports import Conflict, LeaseLost, Outbound
+from tocsin.flow.ports import Conflict, LeaseLost
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Due, Outgoing, Outlet, Quarantined, Report, Resend, Submission
 from tocsin.memory import Crash, Disk
@@ -25,11 +25,6 @@ from tocsin.trust import load_trust
 
 CAMPAIGN = os.environ.get("TOCSIN_CAMPAIGN") == "1"
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
-
-
-async def rows(node, kind, **where):
-    async with node.store.begin() as tx:
-        return await tx.find(kind, where)
 
 
 def check_gb(world, reports):
@@ -173,8 +168,7 @@ async def test_a_death_in_a_replay_from_quarantine_loses_and_doubles_nothing(whe
     world = World()
     gb = world.nodes["gb"]
     for title in ("one", "two"):
-        framed = submission({"title": title}, world.clock() + 60 * 60_000, world.entropy)
-        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+        world.submit(title=title, ahead_ms=60 * 60_000)
     await world.settle()
     world.clock.ms += 60 * 60_000
     gb.faults.arm("store.commit", when, nth)

@@ -232,6 +232,12 @@ class Node:
             return await tx.find(Submission, {"state": "NEW"})
 
 
+async def rows(node, kind, **where):
+    """What the node's store holds of a kind."""
+    async with node.store.begin() as tx:
+        return await tx.find(kind, where)
+
+
 class World:
     """Three nodes, one lab, one clock, repeatable entropy."""
 
@@ -255,9 +261,9 @@ class World:
                 return
         raise AssertionError("the world does not come to rest")
 
-    def submit(self, **values):
-        """The lab's framed submission, as its client makes it, written to gb's broker."""
-        framed = submission(values, self.clock(), self.entropy)
+    def submit(self, *, ahead_ms=0, **values):
+        """The lab's framed submission, as its client makes it by a clock that is ahead, written to gb's broker."""
+        framed = submission(values, self.clock() + ahead_ms, self.entropy)
         self.nodes["gb"].broker.append(Outbound(topics.submissions("gb", "frontier"), b"", framed, ()))
         return framed
 
@@ -275,9 +281,13 @@ def submission(values, now_ms, entropy, *, tlp=Tlp.CLEAR):
     body = HopBody(
         "frontier", draft.leaf, (1 << n) - 1, tlp, AudienceKind.MEMBER, "gb", (), EMPTY, (), -(-now_ms // 60_000)
     )
-    raw = encode_body(body, n)
-    hop = Hop(raw, SIGNER["frontier"].key_id(KeyUse.RELAY), sign("frontier", KeyUse.RELAY, pae(HOP_TYPE, raw)))
-    return frame_envelope(with_hop(envelope, hop))
+    return frame_envelope(with_hop(envelope, signed_hop(body, n)))
+
+
+def signed_hop(body, n):
+    """A hop with this body, signed by its releaser."""
+    raw, signer = encode_body(body, n), SIGNER[body.releaser]
+    return Hop(raw, signer.key_id(KeyUse.RELAY), sign(body.releaser, KeyUse.RELAY, pae(HOP_TYPE, raw)))
 
 
 def sign(party, use, message):

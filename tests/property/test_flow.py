@@ -15,7 +15,7 @@ from contextlib import suppress
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.crash.running import Clock, Federation, Process, warped
-from tests.crash.world import ROUTES, SCHEMA, SIGNER, START_MS, policy_of, sign, trust_document
+from tests.crash.world import ROUTES, SCHEMA, SIGNER, START_MS, policy_of, sign, signed_hop, trust_document
 
 from tocsin.errors import InputError
 from tocsin.flow import officer, topics
@@ -28,8 +28,8 @@ from tocsin.policy.language import parse_policy
 from tocsin.trust import load_trust
 from tocsin.wire.envelope import frame_envelope, parse_envelope, sign_draft, with_hop
 from tocsin.wire.header import Stage, Tlp
-from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, PolicyRef, allowed, encode_body, parse_body
-from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.hop import AudienceKind, HopBody, PolicyRef, allowed, parse_body
+from tocsin.wire.keys import KeyUse
 from tocsin.wire.slots import mask_bits
 from tocsin.wire.stream import encode_hint
 
@@ -161,11 +161,9 @@ class Story:
         minute = -(-self.federation.clock() // 60_000)
         policy = PolicyRef("gb", 1, bytes(32))
         body = HopBody("gb", unsigned.leaf, (1 << N) - 1, Tlp.CLEAR, AudienceKind.MEMBER, "jp", (), policy, (), minute)
-        raw = encode_body(body, N)
-        hop = Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
         self.forks += 1
         hint = (("tocsin-seq", encode_hint(1, self.forks)),)
-        framed = frame_envelope(with_hop(envelope, hop))
+        framed = frame_envelope(with_hop(envelope, signed_hop(body, N)))
         self.federation.brokers["gb"].append(Outbound(topics.stream("gb", "jp"), b"", framed, hint))
 
     async def answer(self, draw):

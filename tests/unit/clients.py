@@ -7,7 +7,7 @@ import re
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.crash.world import SCHEMA, SIGNER, seeded, sign, trust_document
+from tests.crash.world import SCHEMA, SIGNER, seeded, sign, signed_hop, trust_document
 
 from tocsin.flow import topics
 from tocsin.flow.issue import Wanted
@@ -16,7 +16,7 @@ from tocsin.light.topic import Carriage
 from tocsin.memory import MemoryReader, MemoryWriter
 from tocsin.wire.envelope import Draft, frame_envelope, parse_envelope, sign_draft, with_hop, withhold
 from tocsin.wire.header import Tlp, encode_header, parse_header
-from tocsin.wire.hop import HOP_TYPE, Code, Hop, WhyNot, encode_body, parse_body
+from tocsin.wire.hop import Code, WhyNot, parse_body
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.statement import StreamHead, encode_statement, frame_statement, is_statement, verify_statement
 
@@ -105,9 +105,9 @@ def copy(broker, to, keep=lambda record: True):
     return to
 
 
-def envelopes(broker):
-    """The records of the stream for jp that are no heads."""
-    return [record for record in broker.records(OUT) if not is_statement(record.value)]
+def envelopes(broker, topic=OUT):
+    """The records of a stream that are no heads."""
+    return [record for record in broker.records(topic) if not is_statement(record.value)]
 
 
 def exercise_of(framed):
@@ -143,12 +143,6 @@ def copies_that_disagree(framed):
         minute = body.minute + later
         hop = dataclasses.replace(body, prev=draft.leaf, mask_out=mask, reasons=reasons, limits=(), minute=minute)
         yield frame_envelope(with_hop(withhold(envelope, mask), signed_hop(hop, old.n)))
-
-
-def signed_hop(body, n):
-    """A hop with this body, signed by gb."""
-    raw = encode_body(body, n)
-    return Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
 
 
 def forked_head(gb, seq, head):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.crash.running import Federation, Process, warped
+from tests.crash.running import Federation, Process, of, warped
 from tests.crash.world import SCHEMA, holding
 
 from tocsin.errors import InputError
@@ -14,10 +14,6 @@ from tocsin.flow.issue import Wanted
 from tocsin.flow.officer import answer_hold
 from tocsin.flow.rows import Hold
 from tocsin.wire.header import Stage, Tlp
-
-
-def of(federation, node, kind):
-    return list(federation.disks[node].rows.get(kind, {}).values())
 
 
 def test_another_version_of_a_policy_takes_the_place_of_holds_that_nobody_answered():

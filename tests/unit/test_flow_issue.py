@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.crash.world import SCHEMA, SIGNER, World, sign, submission
+from tests.crash.world import SCHEMA, SIGNER, World, rows, sign, signed_hop, submission
 
 from tocsin.errors import InputError
 from tocsin.flow import issue
@@ -13,17 +13,12 @@ from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.report.vocabulary import complete, encode_slots
 from tocsin.wire.envelope import Draft, frame_envelope, sign_draft, with_hop
 from tocsin.wire.header import Header, Stage, Tlp, encode_header
-from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Hop, HopBody, encode_body
-from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.hop import EMPTY, AudienceKind, HopBody
+from tocsin.wire.keys import KeyUse
 
 RULES = {"frontier": Rule(max_severity=3, tlp=Tlp.CLEAR)}
 MILD = {"title": "mild", "severity": 2, "severity_assessed_by": "frontier"}
 GRAVE = {"title": "grave", "severity": 6, "severity_assessed_by": "frontier"}
-
-
-async def rows(node, kind, **where):
-    async with node.store.begin() as tx:
-        return await tx.find(kind, where)
 
 
 def of_lab(world, *, stage=Stage.INITIAL, exercise=False):
@@ -57,9 +52,7 @@ def of_lab(world, *, stage=Stage.INITIAL, exercise=False):
         reasons=(),
         minute=-(-world.clock() // 60_000),
     )
-    raw = encode_body(body, len(slots))
-    signature = sign("frontier", KeyUse.RELAY, pae(HOP_TYPE, raw))
-    return frame_envelope(with_hop(envelope, Hop(raw, SIGNER["frontier"].key_id(KeyUse.RELAY), signature)))
+    return frame_envelope(with_hop(envelope, signed_hop(body, len(slots))))
 
 
 async def received(*framed, world=None):

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.crash.running import Federation, Process, warped
+from tests.crash.running import Federation, Process, of, warped
 from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
 
 from tocsin.errors import AdapterError
@@ -21,10 +21,6 @@ from tocsin.trust import load_trust
 
 def started(federation, **options):
     return {node: Process(federation, node, **options).start() for node in federation.ids}
-
-
-def of(federation, node, kind):
-    return list(federation.disks[node].rows.get(kind, {}).values())
 
 
 def test_a_whole_federation_runs():

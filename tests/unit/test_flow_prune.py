@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from tests.crash.test_flow import check, story
-from tests.crash.world import Checker, World
+from tests.crash.world import Checker, World, rows
 
 from tocsin.errors import InputError
 from tocsin.flow import officer, topics
@@ -33,11 +33,6 @@ async def to_the_end(prune):
     while more := await prune.run():
         gone += more
     return gone
-
-
-async def rows(node, kind, **where):
-    async with node.store.begin() as tx:
-        return await tx.find(kind, where)
 
 
 async def old(reports=3, nodes=("gb", "jp", "ke")):

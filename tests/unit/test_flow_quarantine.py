@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from tests.crash.world import World, submission
+from tests.crash.world import World, rows, submission
 
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Outbound, Record
@@ -19,17 +19,22 @@ from tocsin.wire.reasons import Reason
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
 
 
-async def rows(node, kind, **where):
-    async with node.store.begin() as tx:
-        return await tx.find(kind, where)
+async def resting():
+    """gb, and the one record at rest there, which has just become valid."""
+    world = World()
+    gb = world.nodes["gb"]
+    world.submit(title="early", ahead_ms=60 * 60_000)
+    await world.settle()
+    world.clock.ms += 60 * 60_000
+    [row] = await rows(gb, Quarantined)
+    return world, gb, row
 
 
 async def test_a_retried_rejection_is_not_answered_again():
     """A lab's record from the future is tried every few seconds for a week; it gets one receipt, not 100,000."""
     world = World()
     gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    world.submit(title="early", ahead_ms=60 * 60_000)
     await world.settle()
     assert [o.reason for o in gb.outcomes if o.topic == INBOX.topic] == [Reason.NOT_YET_VALID]
     for _ in range(5):
@@ -45,10 +50,9 @@ async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
     """However many of a source rest in quarantine, one that has become valid is found in the same round."""
     world = World()
     gb = world.nodes["gb"]
-    far = [submission({"title": f"far {i}"}, world.clock() + 90 * 86_400_000, world.entropy) for i in range(130)]
-    near = submission({"title": "near"}, world.clock() + 60 * 60_000, world.entropy)
-    for framed in [*far, near]:
-        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    for i in range(130):
+        world.submit(title=f"far {i}", ahead_ms=90 * 86_400_000)
+    world.submit(title="near", ahead_ms=60 * 60_000)
     world.batch = 200
     await world.settle()
     world.clock.ms += 60 * 60_000
@@ -60,8 +64,7 @@ async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_do
     world = World()
     gb = world.nodes["gb"]
     for title in ("one", "two"):
-        framed = submission({"title": title}, world.clock() + 60 * 60_000, world.entropy)
-        gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+        world.submit(title=title, ahead_ms=60 * 60_000)
     await world.settle()
     world.clock.ms += 60 * 60_000
     async with gb.store.begin() as tx:
@@ -91,13 +94,7 @@ async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_do
 
 async def test_a_dropped_record_stays_dropped():
     """An officer drops a record while it is tried again: the officer's word is the last."""
-    world = World()
-    gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    [row] = await rows(gb, Quarantined)
+    world, gb, row = await resting()
     async with gb.store.begin() as tx:
         await tx.put([dataclasses.replace(row, state="DROPPED", kept=False, value=b"")])
     assert await gb.quarantine._again(gb.setting(), INBOX, row, world.clock()) == []
@@ -106,13 +103,7 @@ async def test_a_dropped_record_stays_dropped():
 
 async def test_a_replay_takes_only_the_record_that_was_rejected(monkeypatch):
     """A topic made anew has another record at that offset: it is not what the officer asked for."""
-    world = World()
-    gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
-    await world.settle()
-    world.clock.ms += 60 * 60_000
-    [row] = await rows(gb, Quarantined)
+    world, gb, row = await resting()
     async with gb.store.begin() as tx:
         await tx.put([dataclasses.replace(row, state="REPLAY", kept=False, value=b"")])
     other = submission({"title": "another"}, world.clock(), world.entropy)
@@ -129,8 +120,7 @@ async def test_a_replay_takes_only_the_record_that_was_rejected(monkeypatch):
 async def test_a_record_from_the_future_is_tried_for_a_week_and_then_rests():
     world = World()
     gb = world.nodes["gb"]
-    framed = submission({"title": "early"}, world.clock() + NOT_YET_MS + 60 * 60_000, world.entropy)
-    gb.broker.append(Outbound(INBOX.topic, b"", framed, ()))
+    world.submit(title="early", ahead_ms=NOT_YET_MS + 60 * 60_000)
     await world.settle()
     world.clock.ms += NOT_YET_MS + 2 * 60 * 60_000
     assert await gb.quarantine.retry(INBOX, moved=True) == []

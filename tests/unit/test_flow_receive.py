@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from tests.crash.world import SCHEMA, SIGNER, World, sign, trust_document, wanted
-from tests.unit.clients import copies_that_disagree, signed_anew
+from tests.crash.world import SCHEMA, SIGNER, World, rows, signed_hop, trust_document, wanted
+from tests.unit.clients import copies_that_disagree, envelopes, signed_anew
 
 from tocsin.flow import topics
 from tocsin.flow.leases import claim_source
@@ -20,23 +20,13 @@ from tocsin.flow.tell import sealed_statement
 from tocsin.trust import load_trust
 from tocsin.wire.envelope import frame_envelope, parse_envelope, with_hop, withhold
 from tocsin.wire.header import Tlp
-from tocsin.wire.hop import EMPTY, HOP_TYPE, AudienceKind, Code, Hop, HopBody, WhyNot, encode_body, parse_body
-from tocsin.wire.keys import KeyUse, pae
+from tocsin.wire.hop import EMPTY, AudienceKind, Code, HopBody, WhyNot, parse_body
 from tocsin.wire.reasons import Note, Reason
-from tocsin.wire.statement import Descriptor, StreamHead, is_statement
+from tocsin.wire.statement import Descriptor, StreamHead
 
 VALUES = {"title": "a title", "severity": 4, "severity_assessed_by": "gb"}
 FROM_GB = Inlet("tocsin.gb.out.jp", InletKind.STREAM, "gb")
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
-
-
-async def rows(node, kind, **where):
-    async with node.store.begin() as tx:
-        return await tx.find(kind, where)
-
-
-def envelopes(node, topic):
-    return [record for record in node.broker.records(topic) if not is_statement(record.value)]
 
 
 async def issued(world, reports=1):
@@ -108,16 +98,14 @@ def relayed_by_lab(envelope, now_ms):
         reasons=(WhyNot(envelope.mask, Code.WITHHELD, 0, ""),),
         minute=-(-now_ms // 60_000),
     )
-    raw = encode_body(body, envelope.n)
-    signature = sign("frontier", KeyUse.RELAY, pae(HOP_TYPE, raw))
-    return with_hop(withhold(envelope, 0), Hop(raw, SIGNER["frontier"].key_id(KeyUse.RELAY), signature))
+    return with_hop(withhold(envelope, 0), signed_hop(body, envelope.n))
 
 
 async def test_a_lab_cannot_submit_what_others_made_public():
     """A public report with a lab's hop behind it verifies, but it is no submission, and no rule may issue it."""
     world = World()
     await issued(world, 1)
-    [public] = envelopes(world.nodes["jp"], "tocsin.jp.out.public")
+    [public] = envelopes(world.nodes["jp"].broker, "tocsin.jp.out.public")
     framed = frame_envelope(relayed_by_lab(parse_envelope(public.value), world.clock()))
     gb = world.nodes["gb"]
     before = len(await rows(gb, Submission))
@@ -132,7 +120,7 @@ async def test_an_info_topic_brings_no_reports():
     world = World(nodes=("gb", "jp"))
     await issued(world, 1)
     jp = world.nodes["jp"]
-    [stream] = envelopes(world.nodes["gb"], FROM_GB.topic)
+    [stream] = envelopes(world.nodes["gb"].broker, FROM_GB.topic)
     info = Inlet(topics.info("gb"), InletKind.INFO, "gb")
     await claim_source(jp.store, info.topic, "jp-1", world.clock())
     [outcome] = await jp.receive.take(info, [Record(info.topic, 0, b"", stream.value, (), 0)])
@@ -143,7 +131,7 @@ async def test_rungs_of_two_copies_that_disagree_are_noted_and_both_copies_are_h
     world = World(nodes=("gb", "jp"))
     gb, jp = world.nodes["gb"], world.nodes["jp"]
     await issued(world)
-    copies = list(copies_that_disagree(envelopes(gb, FROM_GB.topic)[0].value))
+    copies = list(copies_that_disagree(envelopes(gb.broker, FROM_GB.topic)[0].value))
     for framed in copies:
         gb.broker.append(Outbound(FROM_GB.topic, b"", framed, ()))
     await world.settle()
@@ -236,7 +224,7 @@ async def test_a_revoked_event_key_is_no_ground_against_a_leaf_that_is_held():
     """A second copy of it merges; a leaf that arrives only now is rejected (protocol section 6, step 6)."""
     world = World(nodes=("gb", "jp"))
     await issued(world, 1)
-    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"], FROM_GB.topic)[0].value
+    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"].broker, FROM_GB.topic)[0].value
     slim = signed_anew(first)  # the same values under other salts: another leaf, which jp has not
     jp.trust = load_trust(trust_document(gb_event={"revoked_at_ms": 1}))
     jp.moved()
@@ -250,7 +238,7 @@ async def test_a_revoked_event_key_is_no_ground_against_a_leaf_that_is_held():
 async def test_of_one_leaf_a_source_may_bring_so_many_chains_and_no_more():
     world = World(nodes=("gb", "jp"))
     await issued(world, 1)
-    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"], FROM_GB.topic)[0].value
+    jp, first = world.nodes["jp"], envelopes(world.nodes["gb"].broker, FROM_GB.topic)[0].value
     jp._setting = dataclasses.replace(jp.setting(), caps=Caps(chains_per_leaf=3))
     records = [Record(FROM_GB.topic, 100 + i, b"", another_copy(first, i + 1), (), 0) for i in range(3)]
     outcomes = await jp.receive.take(FROM_GB, records)
@@ -263,6 +251,5 @@ def another_copy(framed, later=1):
     """The same report by another first hop, so many minutes later."""
     old = parse_envelope(framed)
     body = parse_body(old.hops[0].body, old.n)
-    raw = encode_body(dataclasses.replace(body, minute=body.minute + later), old.n)
-    hop = Hop(raw, SIGNER["gb"].key_id(KeyUse.RELAY), sign("gb", KeyUse.RELAY, pae(HOP_TYPE, raw)))
+    hop = signed_hop(dataclasses.replace(body, minute=body.minute + later), old.n)
     return frame_envelope(dataclasses.replace(old, hops=(hop,)))

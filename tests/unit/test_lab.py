@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.crash.world import SCHEMA, SIGNER, START_MS, World, wanted
+from tests.crash.world import SCHEMA, SIGNER, START_MS, wanted
 from tests.unit.clients import REPORT, enrol, in_memory, indented, when, write_trust
 
 import tocsin.lab
@@ -40,16 +40,6 @@ HEAVY = (
     "aiosqlite",
     "psycopg",
 )
-
-
-@pytest.fixture
-def world():
-    return World(nodes=("gb",))
-
-
-@pytest.fixture
-def gb(world):
-    return world.nodes["gb"]
 
 
 @pytest.fixture

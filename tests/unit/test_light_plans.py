@@ -8,7 +8,6 @@ import re
 import sqlite3
 
 import pytest
-from tests.crash.world import World
 from tests.unit.clients import (
     OUT,
     REPORT,
@@ -89,16 +88,6 @@ def _reads_all(line):
 
 def _grows(line):
     return line.startswith("USE TEMP B-TREE") or (_reads_all(line) and not FEW.keys() & set(re.findall(r"\w+", line)))
-
-
-@pytest.fixture
-def world():
-    return World(nodes=("gb",))
-
-
-@pytest.fixture
-def gb(world):
-    return world.nodes["gb"]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from tests.crash.world import SCHEMA, START_MS, World, trust_document
+from tests.crash.world import SCHEMA, START_MS, trust_document
 from tests.unit.clients import (
     OUT,
     copies_that_disagree,
@@ -35,16 +35,6 @@ from tocsin.wire.envelope import frame_envelope, parse_envelope
 from tocsin.wire.hop import Code, parse_body
 from tocsin.wire.reasons import Note, Reason
 from tocsin.wire.statement import is_statement
-
-
-@pytest.fixture
-def world():
-    return World(nodes=("gb",))
-
-
-@pytest.fixture
-def gb(world):
-    return world.nodes["gb"]
 
 
 @pytest.fixture
