@@ -25,7 +25,7 @@ from tocsin.flow.recover import Recover
 from tocsin.flow.release import Release
 from tocsin.flow.rows import Outlet, Spoken
 from tocsin.flow.send import Send
-from tocsin.flow.setting import Setting
+from tocsin.flow.setting import Setting, minute_up
 from tocsin.flow.tell import Tell
 from tocsin.http.pages import Facts, Introduction, PublishedPolicy, Readiness, pages
 from tocsin.http.serve import HttpServer
@@ -62,7 +62,10 @@ class App:
         self.log = log
         self.metrics = Metrics(
             clock=now_ms,
-            sources=[p.id for p in self.config.peers] + [lab.id for lab in self.config.labs],
+            sources={
+                **{peer.id: peer.retention_days for peer in self.config.peers},
+                **{lab.id: self.config.kafka.retention_days for lab in self.config.labs},
+            },
             audiences=self.setting.audiences(),
             version=__version__,
         )
@@ -153,10 +156,22 @@ class App:
             return
         self.setting = fresh
         self.loops.setting_moved()
+        self._tell_what_gets_nothing()
+
+    def _tell_what_gets_nothing(self) -> None:
+        """By name, what the gauges only count: audiences that are strangers, and schemas without a policy."""
+        for audience in sorted(self.setting.strangers()):
+            remedy = (
+                "Have the party added to the trust view, with the kind that the policy gives it, or correct the policy"
+            )
+            self.log.warning("unknown-audience", audience=audience, remedy=remedy)
+        for schema in sorted(self.setting.unserved(minute_up(now_ms()))):
+            self.log.warning("no-policy", place=schema, remedy="Configure a [[policy]] for it that is in force")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; then read no more, send what is sealed, and let go."""
         self.watch.state(State.STARTING)
+        self._tell_what_gets_nothing()
         await self._http.start()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         preparing = asyncio.create_task(self._prepare_topics(), name="topics")
@@ -246,7 +261,7 @@ class App:
         while True:
             keys = {use: self._ends_ms(use) for use in self.signer.uses()}
             try:
-                self.metrics.set_gauges(await survey(self.store, self._readers, now_ms(), since_ms, keys))
+                self.metrics.set_gauges(await survey(self.store, self.setting, self._readers, now_ms(), since_ms, keys))
             except AdapterError as fault:
                 self.watch.fault("survey", fault, SURVEY_S)
             await asyncio.sleep(SURVEY_S)

@@ -59,7 +59,7 @@ class SourceGauges:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a task reads from the store every few seconds."""
+    """What a task finds out every few seconds, mostly from the store."""
 
     outbox_rows: int = 0
     outbox_oldest_s: float = 0.0
@@ -68,15 +68,20 @@ class Snapshot:
     holds_overdue: int = 0
     submissions_waiting: int = 0
     key_not_after_ms: Mapping[KeyUse, int] = field(default_factory=dict)
+    unknown_audiences: int = 0
+    unserved_schemas: int = 0
 
 
 class Metrics:
     """One registry of one process, and a `flow.loops.Watch`."""
 
     def __init__(
-        self, *, clock: Clock, sources: Iterable[str], audiences: Iterable[str], version: str, protocol: int = 1
+        self, *, clock: Clock, sources: Mapping[str, int], audiences: Iterable[str], version: str, protocol: int = 1
     ) -> None:
-        """`sources` are the peers and labs of the configuration, `audiences` those of the policies."""
+        """`sources` are the peers and labs of the configuration, and how many days their topics keep a record.
+
+        `audiences` are those of the policies.
+        """
         self._clock = clock
         self._sources = frozenset(sources)
         self._audiences = frozenset(audiences)
@@ -115,6 +120,7 @@ class Metrics:
             "Age of the oldest quarantined record whose bytes only the topic has.",
             "source",
         )
+        retention = self._gauge("source_retention_seconds", "How long a source's topic keeps a record.", "source")
         self._holds_open = self._gauge("holds_open", "Releases that wait for an officer.")
         self._holds_overdue = self._gauge("holds_overdue", "Releases that have waited for an officer too long.")
         self._waiting = self._gauge("submissions_waiting", "Submissions of labs that nobody has dealt with.")
@@ -123,9 +129,12 @@ class Metrics:
         self._skew = self._gauge("clock_skew_seconds", "This clock and the broker's, apart, at the last write.")
         self._unknown = self._gauge("unknown_acl_readers", "Rights at this node's topics that nobody configured.")
         self._strangers = self._gauge("unknown_audiences", "Audiences of policies that the trust view does not know.")
+        self._unserved = self._gauge("unserved_schemas", "Known schemas that no policy in force serves.")
         self._updated = self._gauge("gauges_updated_timestamp_seconds", "When the store was last looked at (Unix).")
         build = self._gauge("build_info", "1; the labels say what runs.", "version", "protocol")
         build.labels(version, str(protocol)).set(1)
+        for source, days in {**sources, OTHER: min(sources.values(), default=0)}.items():
+            retention.labels(source).set(days * 86_400)
         self._bind()
 
     def outcome(self, outcome: Outcome) -> None:
@@ -183,10 +192,6 @@ class Metrics:
         """The rights that the last comparison with the cluster found and the configuration does not know."""
         self._unknown.set(count)
 
-    def unknown_audiences(self, count: int) -> None:
-        """Audiences that a policy names and the trust view does not know with that kind: nothing is sent to them."""
-        self._strangers.set(count)
-
     def set_gauges(self, snapshot: Snapshot) -> None:
         """Take over what the store says; sources that are not configured are added up as "other"."""
         self._outbox_rows.set(snapshot.outbox_rows)
@@ -194,6 +199,8 @@ class Metrics:
         self._holds_open.set(snapshot.holds_open)
         self._holds_overdue.set(snapshot.holds_overdue)
         self._waiting.set(snapshot.submissions_waiting)
+        self._strangers.set(snapshot.unknown_audiences)
+        self._unserved.set(snapshot.unserved_schemas)
         for use, not_after_ms in snapshot.key_not_after_ms.items():
             self._not_after.labels(use.value).set(not_after_ms / 1000)
         for name in [*self._sources, OTHER]:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from tocsin.flow.ports import Between, Store, Tx
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import OPEN, Hold, Outgoing, Outlet, Quarantined, Source, Submission
+from tocsin.flow.setting import Setting, minute_up
 from tocsin.metrics import Snapshot, SourceGauges
 from tocsin.wire.keys import KeyUse
 
 
 async def survey(
-    store: Store, inlets: Iterable[Inlet], now_ms: int, since_ms: int, keys: Mapping[KeyUse, int]
+    store: Store, setting: Setting, inlets: Iterable[Inlet], now_ms: int, since_ms: int, keys: Mapping[KeyUse, int]
 ) -> Snapshot:
     """One look. `since_ms` is when this node began to wait for heads; `keys` are the ends of its own keys."""
     async with store.begin() as tx:
@@ -27,6 +28,8 @@ async def survey(
             holds_overdue=await tx.count(Hold, {"state": OPEN, "due_ms": Between(high=now_ms)}),
             submissions_waiting=await tx.count(Submission, {"state": "NEW"}),
             key_not_after_ms=keys,
+            unknown_audiences=len(setting.strangers()),
+            unserved_schemas=len(setting.unserved(minute_up(now_ms))),
         )
 
 

@@ -4,6 +4,8 @@ promtool comes with Debian's package `prometheus`; no Python package has it. It 
 cache folder (`TOCSIN_CACHE`, else ~/.cache/tocsin) under prometheus/usr/bin, where `dpkg -x` puts it.
 """
 
+import dataclasses
+import inspect
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ from tocsin.flow.recover import Recovered
 from tocsin.kafka.dev import cache_folder
 from tocsin.metrics import Metrics, Snapshot, SourceGauges
 from tocsin.policy.invariants import Why
+from tocsin.survey import survey
 from tocsin.wire.keys import KeyUse
 from tocsin.wire.reasons import RETRIABLE, Note, Reason
 
@@ -89,7 +92,7 @@ def test_every_alert_has_a_severity_a_summary_and_says_what_to_do():
 
 
 async def test_every_metric_and_label_value_that_a_rule_names_is_one_that_a_node_shows():
-    metrics = Metrics(clock=lambda: 0, sources=["jp"], audiences=["jp"], version="1")
+    metrics = Metrics(clock=lambda: 0, sources={"jp": 30}, audiences=["jp"], version="1")
     keys = {KeyUse.EVENT: 1, KeyUse.RELAY: 1}
     metrics.set_gauges(Snapshot(sources={"jp": SourceGauges(head_age_s=1.0)}, key_not_after_ms=keys))
     page = (await metrics.page()).decode()
@@ -100,6 +103,16 @@ async def test_every_metric_and_label_value_that_a_rule_names_is_one_that_a_node
     values = {v for found in re.findall(r'(?<=")[A-Z_|]+(?=")', text) for v in found.split("|")}
     known = [{one.value for one in kind} for kind in (Reason, Note, State, Recovered, Why)]
     assert values <= set().union(*known)
+
+
+def test_whatever_the_metrics_can_be_told_somebody_tells_them():
+    """A gauge that nobody sets stays at 0, and its alert asleep."""
+    told = {name for name in vars(Metrics) if not name.startswith("_")}
+    node = Path(inspect.getfile(Metrics)).parent
+    code = "".join(file.read_text() for file in node.rglob("*.py") if file.name != "metrics.py")
+    assert {name for name in told if f"etrics.{name}" not in code} == set()
+    filled = set(re.findall(r"(\w+)=", inspect.getsource(survey)))
+    assert {field.name for field in dataclasses.fields(Snapshot)} <= filled
 
 
 def test_a_reason_that_may_change_with_time_is_told_apart_from_one_that_is_final():

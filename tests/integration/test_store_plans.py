@@ -195,7 +195,9 @@ async def play(flow, folder):
         jp.loops.setting_moved()  # what rests is tried again
         async with jp.store.begin() as tx:
             await tx.add([Resend(topics.stream("jp", "public"), 1, 2, 0)])
-        await survey(jp.store, [inlet for inlet, _ in federation.inlets("jp")], federation.clock(), 0, {})
+        await survey(
+            jp.store, jp.setting_now, [inlet for inlet, _ in federation.inlets("jp")], federation.clock(), 0, {}
+        )
         await Prune(jp.store, lambda: federation.clock() + 9 * MS_PER_DAY, 1).run()
         again = frozenset({"topic", "offset", "state", "reason"})
         await gb.until(lambda: ("quarantined", again) in flow.asked(), "the rejected record tried again", 60)

@@ -26,7 +26,7 @@ class World:
     def __init__(self):
         self.readiness = Readiness("RECOVERING", ("jp is not recovered", "the store cannot be reached"))
         self.introduction = None
-        self.metrics = Metrics(clock=lambda: 0, sources=["jp"], audiences=["jp"], version="1").page
+        self.metrics = Metrics(clock=lambda: 0, sources={"jp": 30}, audiences=["jp"], version="1").page
 
     def facts(self):
         # Looked up at each request, since a test changes them.

@@ -49,7 +49,7 @@ def now():
 @pytest.fixture
 def metrics(now):
     return Metrics(
-        clock=lambda: now[0], sources=["jp", "lab-a"], audiences=["jp", "public"], version="1.2.3"
+        clock=lambda: now[0], sources={"jp": 30, "lab-a": 7}, audiences=["jp", "public"], version="1.2.3"
     )  # fmt: skip
 
 
@@ -153,12 +153,13 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
             holds_overdue=1,
             submissions_waiting=2,
             key_not_after_ms={KeyUse.RELAY: 5_000},
+            unknown_audiences=3,
+            unserved_schemas=1,
         )
     )
     metrics.lag(Inlet("t", InletKind.STREAM, "jp"), 12)
     metrics.lag(Inlet("i", InletKind.INFO, "jp"), 0)
     metrics.unknown_acl_readers(2)
-    metrics.unknown_audiences(3)
     metrics.recovered("jp", Recovered.LOST)
     page = await read(metrics)
     assert page.value("tocsin_outbox_rows") == 3
@@ -173,6 +174,9 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
     assert page.value("tocsin_submissions_waiting") == 2
     assert page.value("tocsin_unknown_acl_readers") == 2
     assert page.value("tocsin_unknown_audiences") == 3
+    assert page.value("tocsin_unserved_schemas") == 1
+    assert page.value("tocsin_source_retention_seconds", source="jp") == 30 * 86_400
+    assert page.value("tocsin_source_retention_seconds", source="other") == 7 * 86_400
     assert page.value("tocsin_streams_recovered_total", found="LOST") == 1
     assert page.value("tocsin_gauges_updated_timestamp_seconds") == 1000
     assert page.value("tocsin_build_info", version="1.2.3", protocol="1") == 1
@@ -195,14 +199,17 @@ async def test_every_family_has_a_help_text_a_prefix_and_a_unit_or_total_where_i
 
 
 async def test_two_nodes_in_one_process_do_not_share_a_count(now):
-    one, two = (Metrics(clock=lambda: now[0], sources=["jp"], audiences=[], version="1") for _ in range(2))
+    one, two = (Metrics(clock=lambda: now[0], sources={"jp": 30}, audiences=[], version="1") for _ in range(2))
     one.outcome(Outcome(What.ACCEPTED, "jp", "t", 1))
     assert (await read(two)).value("tocsin_reports_accepted_total", source="jp") == 0
 
 
 async def test_drawing_a_large_page_lets_other_tasks_run_and_says_each_family_once(now):
     metrics = Metrics(
-        clock=lambda: now[0], sources=[f"s{i}" for i in range(40)], audiences=[f"a{i}" for i in range(20)], version="1"
+        clock=lambda: now[0],
+        sources=dict.fromkeys((f"s{i}" for i in range(40)), 30),
+        audiences=[f"a{i}" for i in range(20)],
+        version="1",
     )
     turns, done = 0, False
 

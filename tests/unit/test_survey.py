@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tests.crash.running import Federation, Process, warped
 
 from tocsin.flow import topics
 from tocsin.flow.ports import Outbound
+from tocsin.flow.setting import minute_up
 from tocsin.survey import survey
+from tocsin.wire.keys import PartyKind
 from tocsin.wire.statement import is_statement
 
 ALARM_S = 180
@@ -25,7 +28,11 @@ def test_a_quiet_peer_is_not_silent_and_one_that_is_down_is_whatever_is_played_b
 
         async def age_s():
             inlets = [inlet for inlet, _ in federation.inlets("jp")]
-            return (await survey(jp.store, inlets, federation.clock(), begun_ms, {})).sources["gb"].head_age_s
+            return (
+                (await survey(jp.store, jp.setting_now, inlets, federation.clock(), begun_ms, {}))
+                .sources["gb"]
+                .head_age_s
+            )
 
         federation.submit()
         for _ in range(40):
@@ -39,5 +46,34 @@ def test_a_quiet_peer_is_not_silent_and_one_that_is_down_is_whatever_is_played_b
             await asyncio.sleep(60.0)
             assert await age_s() >= 60 * minute
         assert await age_s() > ALARM_S
+
+    warped(story())
+
+
+def test_whom_nothing_is_sent_to_and_of_what_is_said_as_soon_as_the_setting_says_so():
+    async def story():
+        federation = Federation(nodes=("gb", "jp"))
+        gb = Process(federation, "gb").start()
+        known, now_ms = gb.setting_now, federation.clock()
+
+        async def look():
+            seen = await survey(gb.store, gb.setting_now, [], federation.clock(), now_ms, {})
+            return seen.unknown_audiences, seen.unserved_schemas
+
+        assert await look() == (0, 0)
+        parties = known.trust.parties
+        without_jp = replace(known.trust, parties={name: party for name, party in parties.items() if name != "jp"})
+        gb.setting_now = replace(known, trust=without_jp)
+        assert await look() == (1, 0)
+        another_kind = replace(parties["jp"], kind=PartyKind.AUTHORITY)
+        gb.setting_now = replace(known, trust=replace(known.trust, parties={**parties, "jp": another_kind}))
+        assert await look() == (1, 0)
+        gb.setting_now = replace(known, policies=())
+        assert await look() == (0, 1)
+        later = replace(known.policies[0], effective_minute=minute_up(now_ms) + 1)
+        gb.setting_now = replace(known, policies=(later,))
+        assert await look() == (0, 1)
+        await asyncio.sleep(60.0)
+        assert await look() == (0, 0)
 
     warped(story())

@@ -19,6 +19,7 @@ from tocsin.config.values import (
     Duration,
     File,
     PartyId,
+    RetentionDays,
     StoreUrl,
     TlpName,
     duration_ms,
@@ -185,7 +186,7 @@ class Cluster(Table):
 class Kafka(Cluster):
     """The node's own Kafka cluster."""
 
-    retention_days: Annotated[int, Field(strict=True, ge=1, le=LONGEST_RETENTION)] = 30
+    retention_days: RetentionDays = 30
     """Days that the node's topics keep a record; at most 30 where streams carry personal data. Default: 30."""
     principal: str | None = Field(default=None, examples=['"gb"'])
     """This node's own name at its cluster, without User:. Default: node.id."""
@@ -198,6 +199,8 @@ class Peer(Cluster):
 
     id: PartyId = Field(examples=['"jp"'])
     """Its party id. No default."""
+    retention_days: RetentionDays = 30
+    """Days that its topics keep a record, as agreed with it: what is not fetched again by then is gone. Default: 30."""
     suspended: bool = False
     """true: nothing is read from it. Default: false."""
 

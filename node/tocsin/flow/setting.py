@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tocsin.policy.invariants import is_stranger
 from tocsin.policy.language import Policy
 from tocsin.report.schema import KnownSchemas
 from tocsin.wire.keys import PartyKind, TrustView
@@ -52,6 +53,15 @@ class Setting:
     def audiences(self) -> frozenset[str]:
         """Every audience that any loaded policy names: whom a report may be owed to."""
         return frozenset(a for p in self.policies for a in p.audiences)
+
+    def strangers(self) -> frozenset[str]:
+        """Audiences that a policy names and the trust view does not know with that kind: nothing is sent to them."""
+        return frozenset(a for p in self.policies for a in p.audiences if is_stranger(p, a, self.parties))
+
+    def unserved(self, minute: int) -> frozenset[str]:
+        """Known schemas that no policy in force at `minute` serves: none of their reports is sent to anybody."""
+        serving = {schema.id: self.policy_for(schema.id, minute) for schema in self.schemas}
+        return frozenset(name for name, p in serving.items() if p is None or p.effective_minute > minute)
 
     @cached_property
     def parties(self) -> Mapping[str, tuple[PartyKind, str]]:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from tocsin.policy.question import Question
+from tocsin.policy.rules import Policy
 from tocsin.wire.header import Stage, Tlp
 from tocsin.wire.hop import AudienceKind, allowed
 from tocsin.wire.keys import PartyKind
@@ -83,11 +84,15 @@ def _not_named(q: Question, _minute: int, _mask: int) -> bool:
 
 
 def _not_trusted(q: Question, _minute: int, _mask: int) -> bool:
-    """A named reader is in the trust view with the kind that the policy gives it."""
-    named = q.policy.audiences.get(q.audience) if q.policy else None
+    return q.policy is not None and is_stranger(q.policy, q.audience, q.parties)
+
+
+def is_stranger(policy: Policy, audience: str, parties: Mapping[str, tuple[PartyKind, str]]) -> bool:
+    """Whether the policy names a reader that the trust view does not know with that kind; it gets nothing (design 3)."""
+    named = policy.audiences.get(audience)
     if named is None or not named.kind.one_reader:
         return False
-    party = q.parties.get(q.audience)
+    party = parties.get(audience)
     return party is None or party[0].value != named.kind.value
 
 
