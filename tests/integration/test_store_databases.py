@@ -328,7 +328,7 @@ async def test_prune_takes_from_a_database_what_it_takes_from_the_twin(migrated)
     kept: list[list[Row]] = []
     outbox = [rows.Outgoing("t", i, 1, i, False, b"", b"v", b"", i) for i in range(1, 100)]
     rest = [
-        *(rows.Quarantined("t", i, "jp", "SHAPE", state, i % 2 == 1, 150, b"", 1, b"", "[]", b"v" * (i % 2))
+        *(rows.Quarantined("t", i, "jp", "SHAPE", state, i % 2 == 1, 150, 0, b"", 1, b"", "[]", b"v" * (i % 2))
           for i, state in enumerate(["HELD", "HELD", "REPLAY", "REPLAYED", "DROPPED"])),
         *(rows.NoteRow("t", i, 0, "GAP", "", i) for i in range(200)),
         rows.Outlet("t", "jp", 1, 99, b"", 99, 80, 99, 0, "me", 9),

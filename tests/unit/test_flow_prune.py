@@ -179,7 +179,7 @@ async def test_a_death_in_it_leaves_less_to_do_and_streams_whole(when, nth):
 
 
 def rejected(offset, state, value, at_ms=0):
-    return Quarantined("t", offset, "jp", "SHAPE", state, bool(value), at_ms, b"", 3, b"", "[]", value)
+    return Quarantined("t", offset, "jp", "SHAPE", state, bool(value), at_ms, 0, b"", 3, b"", "[]", value)
 
 
 async def test_of_rejected_records_those_that_wait_with_their_bytes_stay():

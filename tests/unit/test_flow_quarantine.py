@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 
@@ -9,12 +10,12 @@ from tests.crash.world import World, rows, submission
 
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Outbound, Record
-from tocsin.flow.quarantine import NOT_YET_MS, Quarantine
+from tocsin.flow.quarantine import BATCH, GONE_MS, Quarantine
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Quarantined, Report
 from tocsin.flow.setting import Caps
 from tocsin.wire.envelope import MAX_FRAMED
-from tocsin.wire.reasons import Reason
+from tocsin.wire.reasons import NOT_YET_MS, Reason
 
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
 
@@ -57,6 +58,68 @@ async def test_a_flood_of_records_from_the_future_does_not_hide_a_better_one():
     await world.settle()
     world.clock.ms += 60 * 60_000
     assert [o.what for o in await gb.quarantine.retry(INBOX, moved=False)] == [What.ACCEPTED]
+
+
+async def test_what_comes_from_the_future_is_not_looked_at_before_its_time_and_then_once_each(monkeypatch):
+    """Of any number, none is verified in vain, and while they are tried other tasks have their turn."""
+    world = World()
+    gb = world.nodes["gb"]
+    many = 2 * BATCH + 3
+    for i in range(many):
+        world.submit(title=f"far {i}", ahead_ms=60 * 60_000)
+    world.batch = 200
+    await world.settle()
+    judged, turns, done = [], 0, False
+    real = gb.receive.judge
+
+    def judge(*arguments):
+        judged.append(turns)
+        return real(*arguments)
+
+    async def other():
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(gb.receive, "judge", judge)
+    assert await gb.quarantine.retry(INBOX, moved=False) == []
+    assert judged == []
+    world.clock.ms += 60 * 60_000
+    task = asyncio.create_task(other())
+    accepted = await gb.quarantine.retry(INBOX, moved=False)
+    done = True
+    await task
+    assert [o.what for o in accepted] == [What.ACCEPTED] * many
+    assert [o.offset for o in accepted] == list(range(many))
+    assert len(judged) == len(set(judged)) == many
+
+
+async def test_a_record_that_its_topic_does_not_give_back_is_asked_for_hourly_and_not_after_a_week(monkeypatch):
+    """It may only be out of reach; each question is a connection to the broker."""
+    world, gb, row = await resting()
+    async with gb.store.begin() as tx:
+        await tx.put([dataclasses.replace(row, kept=False, value=b"")])
+    asked = []
+
+    async def refetch(inlet, offset):
+        asked.append((inlet, offset))
+
+    gb.quarantine._refetch = refetch
+    for _ in range(3):
+        assert await gb.quarantine.retry(INBOX, moved=True) == []
+    assert asked == [(INBOX, row.offset)]
+    world.clock.ms += GONE_MS
+    for _ in range(3):
+        await gb.quarantine.retry(INBOX, moved=False)
+    assert len(asked) == 2
+    world.clock.ms = row.at_ms + NOT_YET_MS
+    await gb.quarantine.retry(INBOX, moved=False)
+    assert len(asked) == 3
+    world.clock.ms += 365 * 86_400_000
+    await gb.quarantine.retry(INBOX, moved=True)
+    assert len(asked) == 3
+    assert [(r.state, r.reason) for r in await rows(gb, Quarantined)] == [("HELD", Reason.NOT_YET_VALID)]
 
 
 async def test_a_bug_shown_by_a_replay_sends_the_record_back_and_not_the_node_down(monkeypatch):

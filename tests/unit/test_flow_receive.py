@@ -13,7 +13,8 @@ from tocsin.flow.leases import claim_source
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Conflict, LeaseLost, Outbound, Record
-from tocsin.flow.receive import HEADER_KEPT, HEADERS_KEPT, Inlet, InletKind
+from tocsin.flow.receive import Inlet, InletKind
+from tocsin.flow.rejects import HEADER_KEPT, HEADERS_KEPT
 from tocsin.flow.rows import Copy, NoteRow, Quarantined, Report, ShownHead, Source, Spoken, Submission
 from tocsin.flow.setting import Caps
 from tocsin.flow.tell import sealed_statement

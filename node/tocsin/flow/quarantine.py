@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tocsin.errors import AdapterError
 from tocsin.flow.outcome import Bug, Outcome, What, untold
 from tocsin.flow.ports import Between, Clock, Record, Store, Tx
 from tocsin.flow.receive import Inlet, Receive, Verdict
+from tocsin.flow.rejects import record_of, retry_ms
 from tocsin.flow.rows import Quarantined
 from tocsin.flow.setting import Setting
 from tocsin.wire.reasons import RETRIABLE, Note, Reason, Rejected
 
-NOT_YET_MS = 7 * 86_400_000
-"""A record from the future is tried again for at most 7 days (protocol section 6)."""
+GONE_MS = 3_600_000
+"""How long a record from the future rests that its topic did not give: it may only have been out of reach."""
 BATCH = 64
 """Rows that are in memory at once, with their values: at most 16 MB of what may become acceptable."""
 
@@ -52,22 +53,21 @@ class Quarantine:
         now_ms, setting = self._clock(), self._setting()
         outcomes: list[Outcome] = []
         after = -1
-        while rows := await self._page(inlet, after, now_ms, moved=moved):
-            for row in rows:
-                outcomes += await self._again(setting, inlet, row, now_ms)
+        while self._setting() is setting and (rows := await self._asked(inlet, after, moved=moved)):
+            outcomes += await self._try(setting, inlet, rows, now_ms)
             after = rows[-1].offset
+        # No row stays among these: each is accepted, rejected for another reason, or due later.
+        while self._setting() is setting and (rows := await self._ripe(inlet, now_ms)):
+            outcomes += await self._try(setting, inlet, rows, now_ms)
         return outcomes
 
-    async def _page(self, inlet: Inlet, after: int, now_ms: int, *, moved: bool) -> list[Quarantined]:
-        """The next rows of a round, by offset."""
+    async def _asked(self, inlet: Inlet, after: int, *, moved: bool) -> list[Quarantined]:
+        """The next rows that officers asked for, or that trust may have made acceptable; by offset."""
         place = {"topic": inlet.topic, "offset": Between(low=after + 1)}
-        recent = Between(low=now_ms - NOT_YET_MS)
-        wanted: list[dict[str, Any]] = [
-            {"state": "REPLAY"},
-            {"state": "HELD", "reason": Reason.NOT_YET_VALID.value, "at_ms": recent},
-        ]
+        wanted: list[dict[str, Any]] = [{"state": "REPLAY"}]
         if moved:
-            wanted += [{"state": "HELD", "reason": reason.value} for reason in RETRIABLE - {Reason.NOT_YET_VALID}]
+            reasons = RETRIABLE - {Reason.NOT_YET_VALID}
+            wanted += [{"state": "HELD", "reason": reason.value, "retry_ms": 0} for reason in reasons]
         async with self._store.begin() as tx:
             found = [
                 row
@@ -76,22 +76,36 @@ class Quarantine:
             ]
         return sorted(found, key=lambda row: row.offset)[:BATCH]
 
+    async def _ripe(self, inlet: Inlet, now_ms: int) -> list[Quarantined]:
+        """The next rows that came from the future and whose time has come."""
+        due = {"retry_ms": Between(high=now_ms), "state": "HELD", "reason": Reason.NOT_YET_VALID.value}
+        async with self._store.begin() as tx:
+            where = {"topic": inlet.topic, **due}
+            return await tx.find(Quarantined, where, order=("retry_ms", "offset"), limit=BATCH)
+
+    async def _try(self, setting: Setting, inlet: Inlet, rows: Sequence[Quarantined], now_ms: int) -> list[Outcome]:
+        outcomes = []
+        for row in rows:
+            outcomes += await self._again(setting, inlet, row, now_ms)
+            await asyncio.sleep(0)  # about a millisecond each, as in `Receive.take`
+        return outcomes
+
     async def _again(self, setting: Setting, inlet: Inlet, row: Quarantined, now_ms: int) -> list[Outcome]:
         """Try one record. What is rejected as before costs no transaction, and a lab no second receipt."""
         record = await self._record(inlet, row)
         verdict = self._receive.judge(setting, inlet, record, now_ms) if record is not None else None
         asked = row.state == "REPLAY"
         if record is None or verdict is None:
-            return await self._rest(row, row.reason) if asked else []
+            return await self._rest(row, row.reason, now_ms + GONE_MS) if asked or row.retry_ms else []
         if not asked and isinstance(verdict, Rejected) and verdict.reason == row.reason:
-            return []
+            return await self._rest(row, row.reason, verdict.until_ms) if row.retry_ms else []
         try:
             return await self._take(setting, inlet, row, record, verdict, now_ms)
         except AdapterError:
             raise
         except Exception as error:  # noqa: BLE001 - our bug on one record stops no other, nor the node at every start
             self._bug(inlet.topic, error)
-            return await self._rest(row, Reason.INTERNAL.value)
+            return await self._rest(row, Reason.INTERNAL.value, 0)
 
     async def _take(
         self, setting: Setting, inlet: Inlet, row: Quarantined, record: Record, verdict: Verdict, now_ms: int
@@ -103,22 +117,24 @@ class Quarantine:
             verdict = await self._receive.again_if_held(tx, setting, inlet, record, verdict, now_ms)
             [outcome] = await self._receive.take_in(tx, setting, inlet, [(record, verdict)], now_ms, _no_notes)
             rejected = outcome.what is What.REJECTED
-            reason = outcome.reason.value if outcome.reason else row.reason
-            await tx.put([dataclasses.replace(row, state="HELD" if rejected else "REPLAYED", reason=reason)])
+            state, reason = ("HELD", outcome.reason.value) if outcome.reason else ("REPLAYED", row.reason)
+            until_ms = verdict.until_ms if isinstance(verdict, Rejected) else 0
+            tried = retry_ms(until_ms, row.at_ms)
+            await tx.put([dataclasses.replace(row, state=state, reason=reason, retry_ms=tried)])
         return [] if rejected else [outcome]
 
-    async def _rest(self, row: Quarantined, reason: str) -> list[Outcome]:
-        """Nothing came of it: the record rests on."""
+    async def _rest(self, row: Quarantined, reason: str, until_ms: int) -> list[Outcome]:
+        """Nothing came of it: the record rests on, and one from the future at least until then."""
+        again_ms = retry_ms(until_ms, row.at_ms) if reason == Reason.NOT_YET_VALID else 0
         async with self._store.begin() as tx:
             if await _stands(tx, row):
-                await tx.put([dataclasses.replace(row, state="HELD", reason=reason)])
+                await tx.put([dataclasses.replace(row, state="HELD", reason=reason, retry_ms=again_ms)])
         return []
 
     async def _record(self, inlet: Inlet, row: Quarantined) -> Record | None:
         """The record as it was; None where its bytes are not kept and its topic no longer has them."""
         if row.kept:
-            headers = tuple((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
-            return Record(row.topic, row.offset, row.record_key, row.value, headers, row.at_ms)
+            return record_of(row)
         found = await self._refetch(inlet, row.offset)
         # A topic that was made anew has another record at that offset.
         same = found is not None and hashlib.sha256(found.value).digest() == row.digest

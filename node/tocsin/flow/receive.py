@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +20,7 @@ from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Bug, Outcome, What, untold
 from tocsin.flow.ports import Clock, Conflict, LeaseLost, Record, Signer, Store, Tx
+from tocsin.flow.rejects import row_of
 from tocsin.flow.rows import NoteRow, Quarantined, Report, Row, ShownHead, Source, Spoken, Submission
 from tocsin.flow.setting import Setting
 from tocsin.flow.tell import Answer, answer
@@ -29,9 +29,6 @@ from tocsin.wire.reasons import Note, Reason, Rejected
 from tocsin.wire.statement import Descriptor, PolicyText, StreamHead, VerifiedStatement, is_statement, verify_statement
 from tocsin.wire.stream import StreamState, decode_hint, take_head, take_record
 from tocsin.wire.verify import Verified, leaf_of, verify
-
-HEADERS_KEPT, KEY_KEPT, HEADER_KEPT = 16, 256, 256
-"""What is kept of a rejected record beside its value: headers are hints, and a peer decides how many and how long."""
 
 
 class InletKind(StrEnum):
@@ -274,7 +271,7 @@ class _Rows:
                 for i, note in enumerate(outcome.notes)
             ]
         if isinstance(verdict, Rejected):
-            self._new.append(self._quarantine(record, verdict.reason))
+            self._new.append(self._quarantine(record, verdict))
         elif isinstance(verdict, Verified):
             # A leaf that is in the inbox already was read back from our own receipts: it was issued.
             received = self._inlet.kind is InletKind.SUBMISSIONS and outcome.what is What.ACCEPTED
@@ -286,24 +283,11 @@ class _Rows:
         elif self._inlet.kind is InletKind.INFO:
             self._spoken.append(_spoken(verdict))
 
-    def _quarantine(self, record: Record, reason: Reason) -> Quarantined:
+    def _quarantine(self, record: Record, verdict: Rejected) -> Quarantined:
         """A row with the original bytes; what no trust makes valid, or beyond the cap of its source, stays at the broker."""
-        full = reason is Reason.SIZE or self._values >= self._setting.caps.quarantined_values
+        full = verdict.reason is Reason.SIZE or self._values >= self._setting.caps.quarantined_values
         self._values += not full
-        return Quarantined(
-            topic=record.topic,
-            offset=record.offset,
-            source=self._inlet.party,
-            reason=reason.value,
-            state="HELD",
-            kept=not full,
-            at_ms=self._now_ms,
-            digest=hashlib.sha256(record.value).digest(),
-            size=len(record.value),
-            record_key=record.key[:KEY_KEPT],
-            headers=json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]]),
-            value=b"" if full else record.value,
-        )
+        return row_of(record, self._inlet.party, verdict, self._now_ms, kept=not full)
 
     async def close(self, tx: Tx) -> None:
         """Write what was kept."""

@@ -107,7 +107,7 @@ class Quarantined(Row):
     """A rejected record at rest. `state` is HELD, REPLAY (asked for by an officer), REPLAYED or DROPPED.
 
     Beyond the cap of its source it is not `kept`: `value` is empty, coordinates, hash and reason stay, and replay
-    fetches it again.
+    fetches it again. A record from the future is not tried by itself before `retry_ms`; 0 for every other reason.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("topic", "offset")
@@ -118,6 +118,7 @@ class Quarantined(Row):
     state: str
     kept: bool
     at_ms: int
+    retry_ms: int
     digest: bytes
     size: int
     record_key: bytes

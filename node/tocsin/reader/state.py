@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 from tocsin.flow.ports import Record
 from tocsin.wire.header import Header
-from tocsin.wire.reasons import RETRIABLE, Note, Reason, Rejected
+from tocsin.wire.reasons import NOT_YET_MS, RETRIABLE, Note, Reason, Rejected
 from tocsin.wire.statement import StreamHead
 from tocsin.wire.stream import StreamState
 
 KEPT_VALUES = 1_000
 """Rejected records whose bytes are kept; of more only place, hash and reason: the topic is read again for them."""
-NOT_YET_MS = 7 * 86_400_000
-"""A record from the future is tried again for at most 7 days (protocol section 6)."""
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER, stream TEXT NOT NULL)",

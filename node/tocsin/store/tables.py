@@ -114,13 +114,14 @@ TABLES: dict[type[rows.Row], Table] = {
         _text("state", "HELD, REPLAY, REPLAYED or DROPPED"),
         _flag("kept", "The value is here; beyond the cap of its source it is only in the topic"),
         _integer("at_ms", "When it was rejected, ms since 1970"),
+        _integer("retry_ms", "Not tried by itself before, ms since 1970; 0 where time changes nothing"),
         _bytes("digest", "SHA-256 of the value"),
         _integer("size", "Bytes of the value"),
         _bytes("record_key", "Original key"),
         _text("headers", "Original headers, JSON"),
         _bytes("value", "Original value, or empty"),  # last: SQLite reads a row from its beginning
         Index(None, "topic", "state", "offset"),
-        Index(None, "topic", "state", "reason", "offset"),
+        Index(None, "topic", "state", "reason", "retry_ms", "offset"),
         Index(None, "topic", "state", "kept", "at_ms"),
         # None begins with the state: PostgreSQL took it for the oldest row of one topic, past the rows of all others.
         comment="Rejected records at rest",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -61,6 +62,8 @@ RETRIABLE = frozenset(
     }
 )
 """What may change when trust, schemas or the clock move (protocol section 6); every other reason is final."""
+NOT_YET_MS: Final = 7 * 86_400_000
+"""A record that is NOT_YET_VALID is tried again for at most 7 days (protocol section 6)."""
 
 
 class Note(StrEnum):
@@ -84,10 +87,14 @@ class Note(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A verdict of refusal. `accused` is the neighbour's party id, or "" where only the carriage can be at fault."""
+    """A verdict of refusal. `accused` is the neighbour's party id, or "" where only the carriage can be at fault.
+
+    `until_ms`: where the reason is NOT_YET_VALID, the moment from which it no longer holds; otherwise 0.
+    """
 
     reason: Reason
     accused: str = ""
+    until_ms: int = 0
 
 
 class Refused(Exception):

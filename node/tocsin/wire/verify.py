@@ -77,7 +77,7 @@ def verify(
     `came_by` is (releaser, audience) of the stream or submission topic, None for a loose file (which may lack later
     hops). `held` says whether a leaf is already held: such a leaf survives the revocation of its event key.
     """
-    accused = ""
+    accused, until_ms = "", 0
     try:
         envelope, header = read_envelope(framed)  # 1, 2, 3
         bodies = check_chain(envelope, header)  # 4
@@ -85,6 +85,7 @@ def verify(
         _check_source(last, came_by)  # 5
         _check_hop_key(envelope.hops[-1], last, trust, now_ms)  # 6
         accused = last.releaser  # who signed the last hop answers for everything that it passed on
+        until_ms = last.minute * _MINUTE_MS - AHEAD_MS  # no earlier hop has a later minute (4)
         _check_report_key(envelope, header, trust, now_ms, held)
         for hop, body in reversed(list(zip(envelope.hops[:-1], bodies[:-1], strict=True))):
             _check_hop_key(hop, body, trust, now_ms)
@@ -93,7 +94,7 @@ def verify(
             _check_minute(bodies[index], now_ms)
         judged = _judge(schemas, header, envelope, bodies)  # 7
     except Refused as refused:
-        return Rejected(refused.reason, accused)
+        return Rejected(refused.reason, accused, until_ms if refused.reason is Reason.NOT_YET_VALID else 0)
     return Verified(
         leaf=envelope.leaf,
         header=header,

@@ -332,6 +332,13 @@ def upgrade() -> None:
         sa.Column(
             "at_ms", sa.BigInteger(), autoincrement=False, nullable=False, comment="When it was rejected, ms since 1970"
         ),
+        sa.Column(
+            "retry_ms",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="Not tried by itself before, ms since 1970; 0 where time changes nothing",
+        ),
         sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the value"),
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False, comment="Bytes of the value"),
         sa.Column("record_key", sa.LargeBinary(), nullable=False, comment="Original key"),
@@ -353,7 +360,9 @@ def upgrade() -> None:
             batch_op.f("ix_quarantined_topic_state_offset"), ["topic", "state", "offset"], unique=False
         )
         batch_op.create_index(
-            batch_op.f("ix_quarantined_topic_state_reason_offset"), ["topic", "state", "reason", "offset"], unique=False
+            batch_op.f("ix_quarantined_topic_state_reason_retry_ms_offset"),
+            ["topic", "state", "reason", "retry_ms", "offset"],
+            unique=False,
         )
 
     op.create_table(
