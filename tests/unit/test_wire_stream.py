@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from tocsin.wire.reasons import Note
 from tocsin.wire.statement import StreamHead
 from tocsin.wire.stream import (
     MAX_NOTED,
+    MAX_OPEN,
     OpenRange,
     Position,
     StreamState,
@@ -65,6 +67,25 @@ def test_open_ranges_count_to_the_cap_and_lose_their_greatest_last():
     take_record(state, record(1), (EPOCH, 1))
     assert max(state.open[0].noted) == MAX_NOTED
     assert len(state.open[0].noted) == MAX_NOTED
+
+
+def test_of_more_open_ranges_than_are_kept_the_earliest_stay_and_a_further_one_is_still_noted():
+    """A peer decides how many there are, and every batch reads and writes them."""
+    state = begun()
+    for seq in range(1, MAX_OPEN + 3):
+        take_record(state, record(seq), (EPOCH, seq))  # noted, but the head says another
+        assert take_head(state, head(seq, bytes(31) + b"x"))[1] == [Note.MISMATCH]
+    assert [gap.first for gap in state.open] == list(range(1, MAX_OPEN + 1))
+    last = MAX_OPEN + 2
+    take_record(state, record(last), (EPOCH, last))  # of a range that is not kept
+    assert take_record(state, record(last + 1), (EPOCH, last + 1))[1] == []
+    assert list(state.ahead) == [last + 1]
+    state.open[0] = replace(state.open[0], upper=heads(1)[1])
+    assert take_record(state, b"no", (EPOCH, 1))[1] == []
+    assert take_record(state, record(1), (EPOCH, 1))[1] == [Note.HEALED]
+    assert len(state.open) == MAX_OPEN - 1
+    assert take_head(state, head(last + 2, bytes(32)))[1] == [Note.GAP]
+    assert state.open[-1].last == last + 2
 
 
 def test_a_copy_is_not_changed_by_what_comes_later():

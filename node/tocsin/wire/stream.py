@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_NOTED = 65_536
 """Noted hashes of one stream: what a reader keeps while heads are missing, about 4 MB."""
+MAX_OPEN = 1_024
+"""Open ranges of one stream: about 200 kB as JSON, which every batch reads and writes."""
 _HINT_BYTES = 16
 _HINT_LIMIT = 2**63
 
@@ -203,7 +205,8 @@ def _advance(state: StreamState, at: Position, head: StreamHead) -> list[Note]:
     gap = OpenRange(head.epoch, at.seq + 1, head.seq, at.head, head.head, between)
     if gap.connected():
         return []
-    state.open.append(gap)
+    if len(state.open) < MAX_OPEN:
+        state.open.append(gap)
     return [Note.MISMATCH if len(between) == head.seq - at.seq else Note.GAP]
 
 

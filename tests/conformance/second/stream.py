@@ -10,6 +10,7 @@ from tests.conformance.second.messages import STATEMENT_FRAME, RefusedError, sha
 from tests.conformance.second.trust import View
 
 MAX_NOTED = 65_536
+MAX_OPEN = 1_024
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Reader:
         self.position = (epoch, seq, head)
         if chained == head:
             return []
-        self.open.append(OpenRange(epoch, before + 1, seq, lower, head))
+        if len(self.open) < MAX_OPEN:
+            self.open.append(OpenRange(epoch, before + 1, seq, lower, head))
         return ["GAP" if chained is None else "MISMATCH"]
 
     def _chain(self, epoch: int, after: int, head: bytes, last: int) -> bytes | None:

@@ -26,7 +26,7 @@ from tests.conformance.second.maker import (
 from tests.conformance.second.messages import HASH, sha256
 from tests.conformance.second.schema import load
 from tests.conformance.second.statement import head_0, next_head
-from tests.conformance.second.stream import Reader
+from tests.conformance.second.stream import MAX_OPEN, Reader
 from tests.conformance.second.trust import load as load_trust
 
 
@@ -154,6 +154,15 @@ def test_stream_mismatch_moves_the_position_and_leaves_the_range_open():
     assert reader.take(_head(1, heads[1]), None) == ["MISMATCH"]
     assert [(gap.first, gap.last) for gap in reader.open] == [(1, 1)]
     assert reader.take(b"one", struct.pack(">QQ", EPOCH, 1)) == ["HEALED"]
+
+
+def test_of_more_open_ranges_than_are_kept_the_earliest_stay_and_a_further_one_is_still_noted():
+    reader = Reader(load_trust(world()), NOW_MS, {"releaser": "gb", "audience": "us"})
+    reader.take(_head(0, _chain([])[0]), None)
+    assert [reader.take(_head(seq, bytes(32)), None) for seq in range(1, MAX_OPEN + 3)] == [["GAP"]] * (MAX_OPEN + 2)
+    assert [gap.first for gap in reader.open] == list(range(1, MAX_OPEN + 1))
+    assert reader.take(b"late", struct.pack(">QQ", EPOCH, MAX_OPEN + 1)) == []
+    assert not reader.noted
 
 
 def test_no_changed_byte_of_a_record_ends_in_anything_but_a_verdict():
