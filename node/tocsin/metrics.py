@@ -88,6 +88,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._received = self._counter("records_received", "Records read.", "source")
+        self._bytes = self._counter("received_bytes", "Bytes of the records read.", "source")
         self._accepted = self._counter("reports_accepted", "Reports that were not held before.", "source")
         self._merged = self._counter("reports_merged", "Held reports that came by a new chain.", "source")
         self._duplicate = self._counter("reports_duplicate", "Reports whose chain was held already.", "source")
@@ -141,6 +142,7 @@ class Metrics:
         """One record was dealt with."""
         source = self._source(outcome.party)
         self._received(source).inc()
+        self._bytes(source).inc(outcome.size)
         if outcome.what is What.REJECTED:
             self._rejected(source, (outcome.reason or Reason.INTERNAL).value).inc()
         else:
@@ -234,7 +236,7 @@ class Metrics:
         self._whys = frozenset({*(why.value for why in Why), _SAID})
         self._causes = frozenset({*(cause.value for cause in Cause), "WRITE", "STORE_BEHIND"})
         for source in [*self._sources, OTHER]:
-            for counter in (self._received, self._forks, *self._fates.values()):
+            for counter in (self._received, self._bytes, self._forks, *self._fates.values()):
                 counter(source)
             for reason in Reason:
                 self._rejected(source, reason.value)

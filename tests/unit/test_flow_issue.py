@@ -73,6 +73,17 @@ async def test_a_rule_issues_no_later_stage(stage):
     assert await gb.issue.by_rule(RULES) == []
 
 
+@pytest.mark.parametrize(("items", "issued"), [(issue.MOST_ITEMS, 1), (issue.MOST_ITEMS + 1, 0)])
+async def test_a_submission_with_uncommonly_long_lists_waits_for_an_officer(items, issued):
+    """A lab decides how long they are, and checking 60,000 items would stop the node for seconds."""
+    world = World(nodes=("gb",))
+    half = items // 2
+    lists = {"developer": [f"d{i}" for i in range(half)], "deployer": [f"d{i}" for i in range(items - half)]}
+    _, gb = await received(submission({**MILD, **lists}, world.clock(), world.entropy), world=world)
+    assert len(await gb.issue.by_rule(RULES)) == issued
+    assert len(await rows(gb, Submission, state="NEW")) == 1 - issued
+
+
 async def test_a_drill_that_a_rule_issues_stays_a_drill():
     """The national report of a drill says that it is one."""
     world = World(nodes=("gb",))

@@ -68,11 +68,12 @@ async def read(metrics):
 )
 async def test_an_outcome_is_counted_once_under_its_source(metrics, what, name):
     watch: Watch = metrics
-    watch.outcome(Outcome(what, "jp", "t", 1))
+    watch.outcome(Outcome(what, "jp", "t", 1, size=1_500))
     page = await read(metrics)
     assert page.value(name, source="jp") == 1
     assert page.value(name, source="lab-a") == 0
     assert page.value("tocsin_records_received_total", source="jp") == 1
+    assert page.value("tocsin_received_bytes_total", source="jp") == 1_500
 
 
 async def test_every_reason_is_there_from_the_start_and_counts_alone(metrics):

@@ -29,7 +29,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Identifiers only, never payload."""
+    """Identifiers only, never payload. `size`: bytes of the record's value."""
 
     what: What
     party: str
@@ -39,3 +39,4 @@ class Outcome:
     origin: str = ""
     reason: Reason | None = None
     notes: tuple[Note, ...] = ()
+    size: int = 0

@@ -234,7 +234,8 @@ class Receive:
             what, leaf, origin, reason = What.REJECTED, leaf_of(record.value) or b"", "", verdict.reason
         else:
             what, leaf, origin, reason = What.STATEMENT, b"", "", None
-        return Outcome(what, inlet.party, record.topic, record.offset, leaf, origin, reason, tuple(notes))
+        size = len(record.value)
+        return Outcome(what, inlet.party, record.topic, record.offset, leaf, origin, reason, tuple(notes), size)
 
 
 class _Rows:
