@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import subprocess
@@ -103,6 +104,28 @@ def test_import_writes_documents_and_never_over_edited_ones(tmp_path):
     first.write_text("edited")
     assert folder.json("import", "genai-incidents", "--limit", "3", "--out", "docs").line["written"] == 0
     assert first.read_text() == "edited"
+
+
+def test_a_path_that_the_system_refuses_is_named_with_a_remedy(tmp_path):
+    pytest.importorskip("genai_incidents")
+    folder = Folder(tmp_path / "work")
+    (folder.path / "taken").write_text("mine")
+    said = folder.run("--json", "import", "genai-incidents", "--out", "taken")
+    assert (said.code, said.error["place"], bool(said.error["remedy"])) == (1, "taken", True)
+    assert (folder.path / "taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [(BrokenPipeError(errno.EPIPE, "gone"), 1, ""), (OSError(errno.ENOSPC, "No space"), 1, "No space")],
+)
+def test_a_full_disk_is_said_and_who_reads_no_more_is_told_nothing(gb, monkeypatch, fault, code, words):
+    def refused(path):
+        raise fault
+
+    monkeypatch.setattr("tocsin.cli.parties.load", refused)
+    said = gb.run("reader", "list")
+    assert (said.code, words in said.err, bool(said.err)) == (code, True, bool(words))
 
 
 def test_every_document_of_an_import_can_be_issued(gb, tmp_path):

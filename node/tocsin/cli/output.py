@@ -213,8 +213,15 @@ def command(work: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, N
             code = FAILED
         except KeyboardInterrupt:
             code = INTERRUPTED
-        except (OSError, typer.Exit, typer.Abort):  # a closed pipe and a prompt that is left are the library's business
+        except (
+            BrokenPipeError,
+            typer.Exit,
+            typer.Abort,
+        ):  # who reads no more, and a prompt that is left: typer's business
             raise
+        except OSError as fault:
+            complain(refused_by_the_system(fault))
+            code = FAILED
         except Exception as bug:  # noqa: BLE001 - said in a sentence, and whole with --traceback
             thing = f"a bug in tocsin: {type(bug).__name__}"
             complain(TocsinError(thing, remedy="Run it again with --traceback and report what it says"))
@@ -222,6 +229,12 @@ def command(work: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, N
         raise typer.Exit(code)
 
     return run
+
+
+def refused_by_the_system(error: OSError) -> InputError:
+    """What a person is told of a path that cannot be read or written as it was meant."""
+    remedy = "Name another path, or let the user that runs this read and write there" if error.filename else ""
+    return InputError(f"the system refuses: {error.strerror or error}", place=str(error.filename or ""), remedy=remedy)
 
 
 def complain(fault: TocsinError) -> None:
