@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import time
@@ -15,26 +14,18 @@ from tocsin.config import Config
 from tocsin.errors import ConfigError, PolicyError, SchemaError
 from tocsin.flow.issue import Issue
 from tocsin.flow.setting import Caps, Setting
+from tocsin.light.trust_file import read_trust
 from tocsin.packaged import published_schemas
 from tocsin.policy.language import Policy, parse_policy, schema_of
 from tocsin.report.schema import KnownSchemas, Schema, load_schema
 from tocsin.signer import FileSigner
 from tocsin.store.store import SqlStore
-from tocsin.trust import load_trust
-from tocsin.wire.keys import KeyUse, TrustView
+from tocsin.wire.keys import KeyUse
 
 
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
-
-
-def read_trust(path: Path) -> TrustView:
-    """The pinned trust view. `TrustError` with the file as its place."""
-    try:
-        return load_trust(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the trust view cannot be read ({error})", place=str(path)) from error
 
 
 def read_schemas(config: Config) -> KnownSchemas:

@@ -131,8 +131,8 @@ def test_every_problem_of_a_report_is_said_at_once_and_nothing_is_issued(gb, lab
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("bad.json", "{", "this is no JSON"),
-        ("bad.toml", "= 1", "this is no TOML"),
+        ("bad.json", "{", "no JSON"),
+        ("bad.toml", "= 1", "no TOML"),
         ("list.json", "[]", "this is no report"),
     ],
 )
@@ -260,6 +260,38 @@ def test_trace_reads_a_file_and_says_what_is_wrong_with_it(gb, lab, tmp_path):
     assert said.line["verdict"] == "HOP_SIGNATURE_INVALID"
     file.write_bytes(b"nothing")
     assert gb.run("--json", "trace", file).line["verdict"] == "FRAMING"
+
+
+def test_a_file_that_is_no_vector_is_named_and_the_others_are_run(gb, tmp_path):
+    bad = {
+        "missing.json": '{"trust": [], "envelope_hex": "00"}',
+        "hex.json": '{"trust": [], "envelope_hex": "zz", "now_ms": 1}',
+        "shape.json": '{"trust": [], "stream": []}',
+        "list.json": "[]",
+        "policy.json": '{"policy": 1}',
+        "broken.json": "{",
+    }
+    for name, text in bad.items():
+        (tmp_path / name).write_text(text)
+    good = tmp_path / "good.json"
+    good.write_text('{"trust": []}')
+    said = gb.run("--json", "verify", "--vector", *(tmp_path / name for name in bad), tmp_path, good)
+    assert said.code == 1
+    assert said.line == {"file": str(good), "loaded": True}
+    faults = [json.loads(line) for line in said.err.splitlines()]
+    assert [fault["place"] for fault in faults] == [str(tmp_path / name) for name in bad] + [str(tmp_path)]
+    assert all(fault["remedy"] for fault in faults)
+
+
+def test_verify_reads_every_file_that_it_can_and_a_refused_one_hides_no_unread_one(gb, lab, tmp_path):
+    good, bad = tmp_path / "good.tocsin", tmp_path / "bad.tocsin"
+    good.write_bytes(lab.sealed(REPORT)[0])
+    bad.write_bytes(b"nothing")
+    assert gb.run("verify", good).code == 0
+    assert gb.run("verify", bad, good).code == 3
+    said = gb.run("--json", "verify", tmp_path, bad, good)
+    assert (said.code, said.error["place"]) == (1, str(tmp_path))
+    assert [line.get("reason", "") for line in said.lines] == ["FRAMING", ""]
 
 
 def test_watch_shows_the_stream_of_an_audience_one_line_per_report(gb, lab):

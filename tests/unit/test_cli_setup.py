@@ -259,3 +259,24 @@ def test_a_bad_record_is_named_with_its_file(gb, tmp_path, text):
     said = gb.run("peer", "add", bad, "--yes")
     assert said.code == 1
     assert "bad.party.json" in said.err
+
+
+@pytest.mark.parametrize("levels", [65, 100_000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["peer", "add"],
+        ["lab", "enrol"],
+        ["reader", "add", "jp", "--record"],
+        ["report"],
+        ["issue", "--new"],
+        ["verify", "--vector"],
+        ["verify", "gb.party.json", "--trust"],
+    ],
+)
+def test_whatever_others_wrote_that_is_nested_too_deeply_is_named(gb, tmp_path, words, levels):
+    deep = tmp_path / "deep.json"
+    deep.write_text('{"party": ' + "[" * levels + "]" * levels + "}")
+    said = gb.run("--json", *words, deep)
+    assert said.code == 1
+    assert (said.error["place"], "too deeply" in said.error["error"]) == (str(deep), True)

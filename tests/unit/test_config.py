@@ -128,7 +128,9 @@ def test_the_error_names_the_file(tmp_path):
         load(written(tmp_path, LEAST.replace('id = "gb"', "")))
 
 
-@pytest.mark.parametrize("text", ["[node", "a = 1\na = 2", "\x00", 'a = "\\q"'])
+@pytest.mark.parametrize(
+    "text", ["[node", "a = 1\na = 2", "\x00", 'a = "\\q"', "a = " + "[" * 9_999, "a = " + "9" * 9_999]
+)
 def test_what_is_no_toml_is_said(tmp_path, text):
     assert "no TOML" in problems(tmp_path, text)[0]
 

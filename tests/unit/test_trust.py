@@ -1,7 +1,10 @@
+import json
+
 import pytest
 from schemas.vectors.make_world import id_of, key_record, trust
 
 from tocsin.errors import TrustError
+from tocsin.light.trust_file import TrustFile
 from tocsin.trust import load_parties, load_trust, replaces
 from tocsin.wire.keys import KeyUse, PartyKind
 
@@ -69,3 +72,19 @@ def test_the_version_of_a_view_only_grows():
     for refused in (old, load_trust({"version": 1, "parties": trust()})):
         with pytest.raises(TrustError):
             replaces(old, refused)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', "[" * 100_000, "9" * 9_999])
+def test_a_file_that_is_no_view_is_named_and_changes_nothing_that_holds(tmp_path, caplog, text):
+    path = tmp_path / "trust.json"
+    file = TrustFile(path)
+    path.write_text(text)
+    with pytest.raises(TrustError) as fault:
+        file.open()
+    assert str(path) in fault.value.place
+    path.write_text(json.dumps({"version": 1, "parties": trust()}))
+    file.open()
+    held = file.current()
+    path.write_text(text)
+    assert file.current() is held
+    assert str(path) in caplog.text

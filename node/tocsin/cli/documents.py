@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tocsin.errors import InputError
+from tocsin.foreign_file import read_foreign
 
 
 def read_document(path: Path) -> dict[str, Any]:
     """The file as a mapping by field name; TOML where its name ends in .toml, JSON otherwise."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise InputError(f"the file cannot be read ({why})", place=str(path)) from error
-    toml = path.suffix == ".toml"
-    try:
-        document = tomllib.loads(text) if toml else json.loads(text)
-    except ValueError as error:
-        remedy = "" if toml else "A TOML file must be named .toml"
-        raise InputError(
-            f"this is no {'TOML' if toml else 'JSON'} ({error})", place=str(path), remedy=remedy
-        ) from error
+    remedy = 'Write an object by field name: {"title": "…", …}; a TOML file must be named .toml'
+    document = read_foreign(path, "the report", remedy=remedy, toml=path.suffix == ".toml")
     if not isinstance(document, dict):
-        remedy = 'Write an object by field name: {"title": "…", …}'
         raise InputError("this is no report", place=str(path), remedy=remedy)
     return document
 

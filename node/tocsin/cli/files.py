@@ -14,6 +14,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from tocsin.config import BadConfigError
 from tocsin.errors import ConfigError, InputError, TrustError
+from tocsin.foreign_file import read_foreign
 from tocsin.signer import fingerprint
 from tocsin.trust import load_parties, load_trust, replaces
 from tocsin.wire.keys import Party
@@ -79,11 +80,7 @@ def edit_config(
 
 def read_record(path: Path) -> dict[str, Any]:
     """A public party record, as `tocsin init` writes it and peers hand it over. `TrustError` where it breaks a rule."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        remedy = f"Give the NAME{RECORD} that the party handed over"
-        raise InputError(f"the party record cannot be read ({error})", place=str(path), remedy=remedy) from error
+    record = read_foreign(path, "the party record", remedy=f"Give the NAME{RECORD} that the party handed over")
     try:
         load_parties([record])
     except TrustError as error:
@@ -127,18 +124,6 @@ def _next(document: Mapping[str, Any], parties: list[dict[str, Any]]) -> dict[st
     if parties == document["parties"]:
         return dict(document)
     return {"version": document["version"] + 1, "parties": parties}
-
-
-def read_trust_document(path: Path) -> dict[str, Any]:
-    """The trust view as its document, which is one that loads."""
-    try:
-        document = json.loads(path.read_bytes())
-        load_trust(document)
-    except (OSError, ValueError) as error:
-        raise TrustError(f"the trust view cannot be read ({error})", place=str(path)) from error
-    except TrustError as error:
-        raise TrustError(error.thing, place=f"{path}: {error.place}", remedy=error.remedy) from error
-    return dict(document)
 
 
 def replace_trust(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ from tocsin.cli.files import (
     party_of,
     read_aloud,
     read_record,
-    read_trust_document,
     replace_trust,
     with_party,
     without_party,
@@ -24,6 +23,7 @@ from tocsin.cli.output import OPTIONS, Moment, command, confirm, give, print_jso
 from tocsin.cli.trust import known_trust
 from tocsin.config import Config, load
 from tocsin.errors import InputError
+from tocsin.light.trust_file import read_trust_document
 from tocsin.trust import load_trust
 from tocsin.wire.keys import PartyKind, TrustView
 

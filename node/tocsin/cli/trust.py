@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tocsin.cli.files import read_trust_document
 from tocsin.cli.output import OPTIONS
 from tocsin.config import load
-from tocsin.trust import load_trust
+from tocsin.light.trust_file import read_trust
 from tocsin.wire.keys import TrustView
 
 
 def known_trust(given: Path | None) -> TrustView:
     """The trust view that is given, or the node's own. `TrustError` with the file as its place."""
-    return load_trust(read_trust_document(given if given is not None else load(OPTIONS.config).trust.file))
+    return read_trust(given if given is not None else load(OPTIONS.config).trust.file)

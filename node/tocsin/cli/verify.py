@@ -6,17 +6,17 @@ view, or the one that is given.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.output import DONE, UNVERIFIED, command, now_ms, print_json
+from tocsin.cli.output import DONE, FAILED, UNVERIFIED, command, complain, now_ms, print_json, refused_by_the_system
 from tocsin.cli.trust import known_trust
 from tocsin.errors import InputError, SchemaError, TrustError
 from tocsin.flow.vector import run_policy_vector
+from tocsin.foreign_file import read_foreign
 from tocsin.packaged import published_schemas
 from tocsin.report.schema import KnownSchemas, Schema, load_schema
 from tocsin.trust import load_parties
@@ -30,21 +30,27 @@ Files = Annotated[list[Path], typer.Argument(help="Framed files (.tocsin), or ve
 Vector = Annotated[bool, typer.Option("--vector", help="The files are conformance vectors (protocol section 9).")]
 Trust = Annotated[Path | None, typer.Option("--trust", help="A trust view instead of the node's own.", exists=True)]
 
+_MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a value of another shape than protocol section 9 says ends in, wherever it is first used."""
+
 
 @command
 async def verify_files(files: Files, vector: Vector = False, trust: Trust = None) -> int:
-    """Verify framed files offline, or run conformance vectors. One JSON line per file; exit code 3 if one is refused."""
+    """Verify framed files offline, or run conformance vectors. One JSON line per file.
+
+    Exit code 3 if one is refused, 1 if one cannot be read: that is said on the standard error, and the others are done.
+    """
     code = DONE
     view = None if vector else known_trust(trust)
     for file in files:
-        if view is None:
-            answer = run_vector(_vector(file))
-        else:
-            answer = _judge(file.read_bytes(), view, published_schemas(), now_ms(), None, lambda _: False)
-            if "reason" in answer:
-                code = UNVERIFIED
-            elif "chain" in answer:
-                answer["note"] = "a loose file: it may lack later hops, and nothing ties the last one to its reader"
+        try:
+            answer = _file(file, view) if view is not None else _vector(file)
+        except InputError as fault:
+            complain(fault)
+            code = FAILED
+            continue
+        if view is not None and "reason" in answer and code == DONE:
+            code = UNVERIFIED
         print_json({"file": str(file), **answer})
     return code
 
@@ -135,11 +141,25 @@ def _schemas(vector: Mapping[str, Any]) -> KnownSchemas:
     return KnownSchemas(found)
 
 
-def _vector(file: Path) -> dict[str, Any]:
+def _file(file: Path, trust: TrustView) -> dict[str, Any]:
+    """The answer to one framed file."""
     try:
-        vector = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InputError(f"not a vector: {error}", place=str(file)) from error
-    if not isinstance(vector, dict):
-        raise InputError("not a vector: it is no JSON object", place=str(file))
-    return vector
+        framed = file.read_bytes()
+    except OSError as error:
+        raise refused_by_the_system(error) from error
+    answer = _judge(framed, trust, published_schemas(), now_ms(), None, lambda _: False)
+    if "chain" in answer:
+        answer["note"] = "a loose file: it may lack later hops, and nothing ties the last one to its reader"
+    return answer
+
+
+def _vector(file: Path) -> dict[str, Any]:
+    """The answer to the vector of a file."""
+    remedy = "schemas/README.md says in section 9 what a vector holds"
+    vector = read_foreign(file, "the vector", remedy=remedy)
+    try:
+        return run_vector(vector)
+    except _MISSHAPEN as error:
+        raise InputError(
+            f"this is no vector ({type(error).__name__}: {error})", place=str(file), remedy=remedy
+        ) from error

@@ -47,7 +47,7 @@ def validated(model: type[M], path: Path) -> M:
         raise BadConfigError(
             [ConfigError(f"cannot be read ({error.strerror})", place=str(path), remedy=remedy)]
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, nesting
         raise BadConfigError([ConfigError(f"this is no TOML ({error})", place=str(path))]) from error
     for name, field in model.model_fields.items():
         if field.annotation is _table_of(field):
