@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tocsin.cli.main import app
@@ -224,6 +225,15 @@ class Lab(Folder):
 
         submission = asyncio.run(make())
         return submission.framed, submission.leaf
+
+
+def every_command(group=None, words=()):
+    """(words, command) of every command of the command line."""
+    for name, one in (group or get_command(app)).commands.items():
+        if hasattr(one, "commands"):
+            yield from every_command(one, (*words, name))
+        else:
+            yield (*words, name), one
 
 
 def found(base):

@@ -9,10 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.cli_desk import Folder, copied, found
+from tests.unit.cli_desk import Folder, copied, every_command, found
 
 from tocsin.cli import output
-from tocsin.cli.main import app
 from tocsin.cli.run import tell_what_waits
 from tocsin.config import example, load
 from tocsin.flow import topics
@@ -189,25 +188,18 @@ def test_dev_kafka_down_says_where_no_broker_ever_was(tmp_path):
     assert (said.code, "dev-kafka" in said.err) == (1, True)
 
 
-def every_command(group, words=()):
-    import typer.main  # noqa: PLC0415 - beside its use
-
-    command = typer.main.get_command(group) if not hasattr(group, "commands") else group
-    for name, one in command.commands.items():
-        if hasattr(one, "commands"):
-            yield from every_command(one, (*words, name))
-        else:
-            yield (*words, name)
-
-
-def test_every_command_has_a_help_that_fits_80_columns(tmp_path):
+def test_every_command_has_a_help_that_fits_80_columns_and_loses_no_word(tmp_path):
     folder = Folder(tmp_path / "any")
-    commands = list(every_command(app))
+    commands = list(every_command())
     assert len(commands) >= 36
-    for words in commands:
+    for words, command in commands:
         said = folder.run(*words, "--help")
         assert said.code == 0, words
         assert max(map(len, said.out.splitlines())) <= 80, words
+        shown = "".join(said.out.replace("│", "").split())
+        for text in (command.help, *(one.help for one in command.params)):
+            written = (text or "").replace("\\[", "[")  # as typer wants a bracket to be written
+            assert [word for word in written.split() if word not in shown] == [], words
 
 
 def test_the_base_install_has_every_command_that_needs_no_node():

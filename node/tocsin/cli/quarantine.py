@@ -22,7 +22,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so man
 Source = Annotated[str | None, typer.Option("--source", help="Only what came from that party.")]
 Row = Annotated[str, typer.Argument(metavar="TOPIC@OFFSET", help="As `quarantine list` shows it.")]
 Rows = Annotated[list[str], typer.Argument(metavar="TOPIC@OFFSET...", help="As `quarantine list` shows them.")]
-Reader = Annotated[str, typer.Argument(help="An entry of [[reader]], or an audience.")]
+Reader = Annotated[str, typer.Argument(help=r"An entry of [\[reader]], or an audience.")]
 From = Annotated[int, typer.Argument(metavar="FROM", min=1, help="The first seq.")]
 To = Annotated[int, typer.Argument(metavar="TO", min=1, help="The last seq.")]
 

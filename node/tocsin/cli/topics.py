@@ -28,7 +28,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change n
 Admin_ = Annotated[
     Path | None,
     typer.Option(
-        "--admin", help="A TOML with the [kafka] of an administrator, where the node itself may not.", exists=True
+        "--admin", help=r"A TOML with the \[kafka] of an administrator, where the node itself may not.", exists=True
     ),
 ]
 
