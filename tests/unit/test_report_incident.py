@@ -90,7 +90,7 @@ def test_sets_of_symbols_and_names_are_sets():
 
 
 NOT_SLOTS = {"event_id", "node_id", "signature", "clocks", "tlp", "iep", "redactions"}
-"""Of the header, of the hops, or of later versions."""
+"""Of the header, of the hops, or of later versions; where handling is said: schemas/README.md, section 10."""
 RENAMED = {
     "submitter": "submitter_role submitter_organisation submitter_contact",
     "fidelity": "occurred_fidelity",
