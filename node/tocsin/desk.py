@@ -49,7 +49,9 @@ def read_policies(config: Config, schemas: KnownSchemas) -> tuple[Policy, ...]:
             text = entry.file.read_bytes()
             found.append(parse_policy(text, schemas.exact(schema_of(text) or "")))
         except OSError as error:
-            raise ConfigError(f"the policy cannot be read ({error.strerror})", place=str(entry.file)) from error
+            remedy = "[[policy]] file names it: correct the name, or put the policy there"
+            place = str(entry.file)
+            raise ConfigError(f"the policy cannot be read ({error.strerror})", place=place, remedy=remedy) from error
         except PolicyError as error:
             raise PolicyError(error.thing, place=f"{entry.file}:{error.place}", remedy=error.remedy) from error
     return tuple(found)

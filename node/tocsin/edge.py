@@ -62,5 +62,5 @@ class Edge:
     def strangers(self, rights: list[str]) -> None:
         """Rights at the node's topics that its configuration does not know."""
         for right in rights:
-            self._log.error("unknown-right", error=right, remedy="tocsin topics apply --revoke-unknown takes it away")
+            self._log.error("unknown-right", error=right, remedy="`tocsin topics apply --revoke-unknown` takes it away")
         self._metrics.unknown_acl_readers(len(rights))

@@ -42,7 +42,8 @@ def generate(path: Path, passphrase: bytes | None) -> bytes:
         remedy = "A key is never overwritten: choose another file, or move this one away first"
         raise AdapterError("there is a file already", place=str(path), remedy=remedy) from error
     except OSError as error:
-        raise AdapterError(f"the key cannot be written ({error.strerror})", place=str(path)) from error
+        remedy = "Look at the disk, and let the user that runs this write in that folder"
+        raise AdapterError(f"the key cannot be written ({error.strerror})", place=str(path), remedy=remedy) from error
     return private.public_key().public_bytes_raw()
 
 
@@ -76,7 +77,11 @@ class FileSigner:
         publics = {use: key.public_key().public_bytes_raw() for use, key in keys.items()}
         if len(set(publics.values())) < len(publics):
             places = " and ".join(str(path) for path in self._files.values())
-            raise AdapterError("a key never serves two uses", place=places, remedy="Make a second key (tocsin init)")
+            raise AdapterError(
+                "a key never serves two uses",
+                place=places,
+                remedy="Make a second key: openssl genpkey -algorithm ed25519",
+            )
         self._ids = {use: key_id(SUITE_ED25519_SHA256, use, public) for use, public in publics.items()}
         self._keys = keys
 
@@ -124,6 +129,6 @@ def _load(path: Path, passphrase: bytes | None) -> Ed25519PrivateKey:
         remedy = "Look at the passphrase first; the file begins with -----BEGIN and PRIVATE KEY-----"
         raise AdapterError(thing, place=str(path), remedy=remedy) from error
     if not isinstance(key, Ed25519PrivateKey):
-        remedy = "Make one with tocsin init, or openssl genpkey -algorithm ed25519"
+        remedy = "Make one by `tocsin init` in another folder, or openssl genpkey -algorithm ed25519"
         raise AdapterError("the key is not an Ed25519 key", place=str(path), remedy=remedy)
     return key

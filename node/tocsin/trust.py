@@ -91,7 +91,10 @@ def _key(entry: Any, party: str) -> Key:
         raise TrustError("public_hex is 64 hexadecimal digits", place=place)
     public = bytes.fromhex(text)
     if is_weak(public):
-        raise TrustError("the public key is weak: no canonical point of order L", place=f"{place}, {text}")
+        remedy = "Ask the party for a new key."
+        raise TrustError(
+            "the public key is weak: no canonical point of order L", place=f"{place}, {text}", remedy=remedy
+        )
     begin, end = _integer(entry, "not_before_ms", place), _integer(entry, "not_after_ms", place)
     if begin >= end:
         raise TrustError("not_before_ms is before not_after_ms", place=place)

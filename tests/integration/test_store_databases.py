@@ -301,7 +301,7 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_alone(migrated, ur
 async def test_a_store_that_is_not_migrated_is_refused_with_the_remedy(url, tmp_path) -> None:
     (tmp_path / "store").touch()
     made = SqlStore(url)
-    with pytest.raises(AdapterError, match=r"revision none.*run `tocsin store migrate`"):
+    with pytest.raises(AdapterError, match=r"revision none.*start `tocsin run`"):
         await made.check()
     await made.close()
 

@@ -1,14 +1,64 @@
 """What documents and messages say of the code is so."""
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+from typer.main import get_command
+
+from tocsin.cli.main import app
+
 ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "node" / "tocsin").rglob("*.py"))
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(file for top in ("node", "deploy", "schemas") for file in (ROOT / top).rglob("*.md")),
+]
 
 
 def test_the_map_of_the_code_has_every_file():
     mapped = (ROOT / "node" / "README.md").read_text(encoding="utf-8").partition("## Files")[2]
-    files = [path for path in (ROOT / "node" / "tocsin").rglob("*.py") if path.name != "__init__.py"]
-    there = Counter(path.name for path in files if path.parent.name != "versions")
-    assert Counter(re.findall(r"(\w+\.py)`", mapped)) == there
+    files = [path.name for path in SOURCES if path.name != "__init__.py" and path.parent.name != "versions"]
+    assert Counter(re.findall(r"(\w+\.py)`", mapped)) == Counter(files)
+
+
+def texts(file):
+    """The texts of a file; of source every string, with X for what is filled in."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        yield text
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def require_command(words):
+    """The words name a command or a group, and its options; `a | b` names both."""
+    above = here = get_command(app)
+    for word in words:
+        if word == "|":
+            here = above
+        elif word.startswith("-"):
+            assert word in {name for one in here.params for name in one.opts}, words
+        elif hasattr(here, "commands") and word != "…":
+            assert word in here.commands, words
+            above, here = here, here.commands[word]
+
+
+@pytest.mark.parametrize("files", [SOURCES, DOCUMENTS], ids=["messages", "documents"])
+def test_every_command_that_is_named_exists_with_its_options(files):
+    named = [found.split() for file in files for text in texts(file) for found in re.findall(r"`tocsin ([^`]+)`", text)]
+    assert len(named) > 30
+    for words in named:
+        require_command(words)
+
+
+def test_a_command_that_does_not_exist_is_found():
+    for words in (["store", "migrate"], ["peer", "add", "--no-such"], ["policy", "explain", "|", "no-such"]):
+        with pytest.raises(AssertionError):
+            require_command(words)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.errors import InputError
 from tocsin.packaged import PUBLISHED, packaged, published_schemas
 from tocsin.report import incident
-from tocsin.report.lifecycle import NEXT, can_follow
+from tocsin.report.lifecycle import NEXT, can_follow, require_following
 from tocsin.report.regions import REGIONS
 from tocsin.report.schema import CLASSES, HEADER_NAMES
 from tocsin.wire.header import Stage
@@ -180,3 +181,7 @@ def test_the_life_cycle_ends_with_a_retraction_and_a_final_report_may_be_reopene
     assert can_follow(Stage.FINAL, Stage.RETRACTION)
     assert not can_follow(Stage.FINAL, Stage.FINAL)
     assert all(can_follow(stage, Stage.RETRACTION) for stage in Stage if stage is not Stage.RETRACTION)
+    with pytest.raises(InputError, match="After FINAL: UPDATE, RETRACTION"):
+        require_following(Stage.FINAL, Stage.FINAL, place="")
+    with pytest.raises(InputError, match="a report of its own"):
+        require_following(Stage.RETRACTION, Stage.UPDATE, place="")

@@ -22,6 +22,7 @@ from tocsin.wire.keys import Party
 C = TypeVar("C")
 
 RECORD = ".party.json"
+_WRITABLE = "Look at the disk, and let the user that runs this write in that folder"
 
 
 def require_absent(paths: Sequence[Path]) -> None:
@@ -42,7 +43,7 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f"the file cannot be written ({error.strerror})", place=str(path)) from error
+        raise InputError(f"the file cannot be written ({error.strerror})", place=str(path), remedy=_WRITABLE) from error
 
 
 def edit_config(
@@ -62,7 +63,8 @@ def edit_config(
     try:
         change(document)
     except TOMLKitError as error:
-        raise ConfigError(f"the file cannot be changed ({error})", place=str(path)) from error
+        remedy = "Make the change by hand"
+        raise ConfigError(f"the file cannot be changed ({error})", place=str(path), remedy=remedy) from error
     fresh = _beside(path, tomlkit.dumps(document))
     try:
         loaded = load(fresh)
@@ -162,5 +164,7 @@ def _beside(path: Path, text: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f"the file cannot be written ({error.strerror})", place=str(fresh)) from error
+        raise InputError(
+            f"the file cannot be written ({error.strerror})", place=str(fresh), remedy=_WRITABLE
+        ) from error
     return fresh

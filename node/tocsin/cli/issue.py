@@ -164,7 +164,9 @@ def _is_drill(reports: Sequence[Verified], *, exercise: bool) -> bool:
     """A drill stays a drill, and never mixes with what happened."""
     kinds = {v.header.exercise for v in reports} | ({True} if exercise else set())
     if len(kinds) > 1:
-        raise InputError("a drill and a real report cannot become one report")
+        raise InputError(
+            "a drill and a real report cannot become one report", remedy="Issue drills apart, by --exercise"
+        )
     return kinds == {True}
 
 

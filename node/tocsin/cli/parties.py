@@ -64,7 +64,7 @@ async def peer_add(
     """
     found = read_record(record)
     if found["kind"] == PartyKind.LAB:
-        raise InputError("a lab is no peer", place=str(record), remedy="tocsin lab enrol RECORD")
+        raise InputError("a lab is no peer", place=str(record), remedy="`tocsin lab enrol RECORD` enrols it")
     if bootstrap is not None and found["kind"] != PartyKind.MEMBER:
         raise InputError(f"a {found['kind']} has no node to read", place=str(record), remedy="Leave --bootstrap out")
     settings = _given(
@@ -77,7 +77,9 @@ async def peer_add(
         password=_secret(password),
     )
     if settings and bootstrap is None:
-        raise InputError("settings of a connection, but no --bootstrap")
+        raise InputError(
+            "settings of a connection, but no --bootstrap", remedy="Give --bootstrap HOST:PORT, or leave them out"
+        )
     entry = ("peer", {"id": found["party"], **settings}) if bootstrap is not None else None
     _add(found, entry, yes=yes)
     if entry:
@@ -130,7 +132,8 @@ async def lab_enrol(record: Record, principal: Principal = None, yes: Yes = Fals
     """Let a lab submit: trust its record, and give it a topic to write and one for its receipts."""
     found = read_record(record)
     if found["kind"] != PartyKind.LAB:
-        raise InputError(f"{found['party']} is no lab but a {found['kind']}", place=str(record))
+        remedy = "`tocsin peer add RECORD` adds whoever is no lab"
+        raise InputError(f"{found['party']} is no lab but a {found['kind']}", place=str(record), remedy=remedy)
     entry = {"id": found["party"], **_given(principal=principal)}
     _add(found, ("lab", entry), yes=yes)
     say(f"Next: tocsin topics apply. {_RESTART}")
@@ -192,7 +195,9 @@ def _add(record: dict[str, Any] | None, entry: tuple[str, dict[str, Any]] | None
     old = new = read_trust_document(trust)
     if record is not None:
         if record["party"] == config.node.id:
-            raise InputError("this is the node itself", place=config.node.id)
+            raise InputError(
+                "this is the node itself", place=config.node.id, remedy="Give the record of the other side"
+            )
         new = with_party(old, record)
         load_trust(new)
     if record is not None and new != old:

@@ -78,7 +78,8 @@ class Secret(Table):
             try:
                 return read_private(self.file).decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise AdapterError("the secret is no text", place=str(self.file)) from error
+                remedy = "Write the password alone into it, as UTF-8"
+                raise AdapterError("the secret is no text", place=str(self.file), remedy=remedy) from error
         value = os.environ.get(self.env or "")
         if not value:
             remedy = "Set it in the environment of the node's service"

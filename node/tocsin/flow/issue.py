@@ -19,7 +19,7 @@ from tocsin.flow.opened import Opened
 from tocsin.flow.ports import Between, Clock, Entropy, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.flow.setting import Setting
-from tocsin.report.lifecycle import can_follow
+from tocsin.report.lifecycle import require_following
 from tocsin.report.schema import Schema
 from tocsin.report.vocabulary import encode_slots
 from tocsin.wire.envelope import Draft, frame_envelope, sign_draft
@@ -219,11 +219,10 @@ class Issue:
             raise InputError(
                 "only the node's own report can be continued",
                 place=wanted.follows.hex()[:16],
-                remedy="`tocsin list` shows the reports that this node issued.",
+                remedy="`tocsin list --own` shows the reports that this node issued.",
             )
         _require_drills_apart(wanted, [previous])
-        if not can_follow(Stage(previous.stage), wanted.stage):
-            raise InputError(f"{wanted.stage} cannot follow {previous.stage}", place=wanted.follows.hex()[:16])
+        require_following(Stage(previous.stage), wanted.stage, place=wanted.follows.hex()[:16])
         later = {"origin": node, "incident": previous.incident, "revision": previous.revision + 1}
         if await tx.count(Report, later):
             raise InputError(

@@ -53,7 +53,8 @@ async def answer_hold(tx: Tx, hold: Hold, *, approve: bool, officer: str, reason
         thing = "its incident was retracted, or another version of the policy has taken its place"
         raise InputError(thing, place=place, remedy=remedy)
     if found.state == REFUSED and not approve:
-        raise InputError(f"{found.officer} has refused it already", place=place)
+        remedy = "`tocsin hold approve` approves it after all"
+        raise InputError(f"{found.officer} has refused it already", place=place, remedy=remedy)
     answered = dataclasses.replace(
         found,
         state=APPROVED if approve else REFUSED,
@@ -119,7 +120,8 @@ async def dismiss(tx: Tx, submission: Submission, *, officer: str, reason: str) 
         remedy = "`tocsin issue --follows ID --stage RETRACTION` retracts what it became"
         raise InputError("the submission is issued already", place=place, remedy=remedy)
     if submission.state == "DISMISSED":
-        raise InputError("the submission is dismissed already", place=place)
+        remedy = "`tocsin issue LEAF` issues it after all"
+        raise InputError("the submission is dismissed already", place=place, remedy=remedy)
     dismissed = dataclasses.replace(submission, state="DISMISSED", basis=f"{officer.strip()}: {reason.strip()}")
     await tx.put([dismissed])
     return dismissed
@@ -148,7 +150,8 @@ async def resend(tx: Tx, node: str, audience: str, first: int, last: int, now_ms
     topic = topics.stream(node, audience)
     outlet = (await tx.get(Outlet, [(topic,)])).get((topic,))
     if outlet is None:
-        raise InputError(f"nothing was ever sealed for {audience!r}", place=topic)
+        remedy = "`tocsin reader list` shows the audiences of readers"
+        raise InputError(f"nothing was ever sealed for {audience!r}", place=topic, remedy=remedy)
     if not 1 <= first <= last <= outlet.seq:
         remedy = f"Its present epoch has 1 to {outlet.seq}" if outlet.seq else "Its present epoch has no record yet"
         raise InputError(f"{first} to {last} is no range of the stream", place=topic, remedy=remedy)

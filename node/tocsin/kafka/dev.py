@@ -204,7 +204,10 @@ class DevKafka:
             raise AdapterError("No broker was ever started here", place=str(self.folder), remedy=remedy) from error
         if ("labs" in found) != self.secured:
             wanted = "secured" if self.secured else "plain"
-            raise AdapterError(f"The broker in this folder is not a {wanted} one", place=str(self.folder))
+            remedy = "Choose another folder, or start it as it was made"
+            raise AdapterError(
+                f"The broker in this folder is not a {wanted} one", place=str(self.folder), remedy=remedy
+            )
         return found
 
     @contextmanager

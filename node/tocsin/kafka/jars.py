@@ -97,7 +97,10 @@ def _download(jars: list[Jar], cache: Path) -> None:
     for jar in jars:
         if not _is_good(jar, cache):
             (cache / jar.path).unlink(missing_ok=True)
-            raise AdapterError("A downloaded jar is not the one that jars.lock names", place=str(jar.path))
+            remedy = "Run the command again; if it stays so, do not trust where the jars come from"
+            raise AdapterError(
+                "A downloaded jar is not the one that jars.lock names", place=str(jar.path), remedy=remedy
+            )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tocsin.flow.issue import Wanted, draft
 from tocsin.flow.ports import Entropy, Signer
 from tocsin.flow.rows import Report
 from tocsin.flow.setting import minute_up
-from tocsin.report.lifecycle import can_follow
+from tocsin.report.lifecycle import require_following
 from tocsin.report.schema import Schema
 from tocsin.wire.envelope import frame_envelope, sign_draft, with_hop
 from tocsin.wire.header import Header, Stage
@@ -40,8 +40,7 @@ def require_continuable(wanted: Wanted, previous: Report | None) -> None:
             raise InputError(f"a report of stage {wanted.stage} needs the revision that it follows", remedy=remedy)
         return
     place = previous.leaf.hex()[:16]
-    if not can_follow(Stage(previous.stage), wanted.stage):
-        raise InputError(f"{wanted.stage} cannot follow {previous.stage}", place=place)
+    require_following(Stage(previous.stage), wanted.stage, place=place)
     if previous.exercise != wanted.exercise:
         words = "a drill" if previous.exercise else "a report, not a drill"
         raise InputError(f"what it follows is {words}", place=place, remedy=f"Say exercise={previous.exercise}")

@@ -18,6 +18,7 @@ R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]
 
 _BUSY_S = 1.0
+_WRITABLE = "The folder must belong to the user that runs this, and the disk have room"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # With a write-ahead log and FULL, a commit is on the disk when it returns; FULL with a rollback journal would not say
 # so of the journal's removal. EXCLUSIVE: two processes over one spool or one position would each do the other's work.
@@ -76,7 +77,9 @@ class PrivateDatabase:
         try:
             opened = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
         except sqlite3.Error as error:
-            raise AdapterError(f"the file cannot be opened ({error})", place=str(self.path)) from error
+            raise AdapterError(
+                f"the file cannot be opened ({error})", place=str(self.path), remedy=_WRITABLE
+            ) from error
         try:
             for statement in (*_OPENING, *self._tables):
                 opened.execute(statement)
@@ -101,9 +104,11 @@ class PrivateDatabase:
                 os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             mode = self.path.stat().st_mode
         except OSError as error:
-            raise AdapterError(f"the file cannot be made ({error.strerror})", place=str(self.path)) from error
+            raise AdapterError(
+                f"the file cannot be made ({error.strerror})", place=str(self.path), remedy=_WRITABLE
+            ) from error
         if not stat.S_ISREG(mode):
-            raise AdapterError("this is no file", place=str(self.path))
+            raise AdapterError("this is no file", place=str(self.path), remedy="Name another in the configuration")
         if mode & _OTHERS:
             words = f"others may read or write this file (mode {stat.S_IMODE(mode):04o})"
             raise AdapterError(words, place=str(self.path), remedy=f"chmod 600 {self.path}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from tocsin.errors import InputError
 from tocsin.wire.header import Stage
 
 NEXT: Final[Mapping[Stage, frozenset[Stage]]] = {
@@ -17,3 +18,11 @@ NEXT: Final[Mapping[Stage, frozenset[Stage]]] = {
 def can_follow(previous: Stage, following: Stage) -> bool:
     """Whether the revision after one of stage `previous` may have stage `following`."""
     return following in NEXT[previous]
+
+
+def require_following(previous: Stage, following: Stage, place: str) -> None:
+    """`InputError` with the stages that may, where this one cannot follow."""
+    if not can_follow(previous, following):
+        may = ", ".join(stage for stage in Stage if can_follow(previous, stage))
+        remedy = f"After {previous}: {may}" if may else "Nothing does: make a report of its own"
+        raise InputError(f"{following} cannot follow {previous}", place=place, remedy=remedy)

@@ -40,10 +40,10 @@ def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
         return Conflict(f"another transaction got in between ({code})", place=place)
     if isinstance(error, DBAPIError) and error.statement is None and not code:
         said = " ".join(str(cause).split())
-        return AdapterError(
-            f"the database cannot be reached: {said.replace(secret, '…') if secret else said}", place=place
-        )
-    return AdapterError(f"the store failed: {' '.join(filter(None, (type(cause).__name__, code)))}", place=place)
+        thing = f"the database cannot be reached: {said.replace(secret, '…') if secret else said}"
+        return AdapterError(thing, place=place, remedy="Look at [store] url, and whether the server runs")
+    thing = f"the store failed: {' '.join(filter(None, (type(cause).__name__, code)))}"
+    return AdapterError(thing, place=place, remedy="Look at the disk; a database server says more in its log")
 
 
 async def attempt(call: Coroutine[Any, Any, T], place: str, secret: str = "") -> T:

@@ -38,7 +38,8 @@ def require_head(connection: Connection, place: str) -> None:
     found, newest = _require_known(connection, place)
     if found != newest:
         thing = f"the store is of revision {found or 'none'}; this version of Tocsin needs {newest}"
-        raise AdapterError(thing, place=place, remedy="Back it up, then run `tocsin store migrate`.")
+        remedy = "Back it up, then start `tocsin run` of this version: it brings the tables to it."
+        raise AdapterError(thing, place=place, remedy=remedy)
 
 
 def _require_known(connection: Connection, place: str) -> tuple[str | None, str | None]:

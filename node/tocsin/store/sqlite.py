@@ -90,7 +90,8 @@ class Sqlite:
 
     def _require_file(self) -> None:
         if not os.path.exists(self._file):  # noqa: PTH110 - before every transaction, and pathlib takes six times as long
-            raise AdapterError("there is no store", place=self._place, remedy="Run `tocsin store migrate`.")
+            remedy = "Restore the backup, then start `tocsin run`: without a store it makes an empty one."
+            raise AdapterError("there is no store", place=self._place, remedy=remedy)
 
     async def _wait_in_line(self) -> None:
         """Transactions of one process are done in the order in which they were begun."""
