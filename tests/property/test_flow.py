@@ -19,8 +19,8 @@ from tests.crash.world import ROUTES, SCHEMA, SIGNER, START_MS, policy_of, sign,
 
 from tocsin.errors import InputError
 from tocsin.flow import officer, topics
-from tocsin.flow.admit import owe
 from tocsin.flow.issue import Wanted, draft
+from tocsin.flow.owed import owe
 from tocsin.flow.ports import Outbound
 from tocsin.flow.rows import Copy, Decided, Due, Hold, Outlet, Report, Source, Submission
 from tocsin.memory import Crash

@@ -10,9 +10,9 @@ from tests.crash.world import SCHEMA, SCHEMAS, World, policy_of, signed_hop, tru
 from tests.unit.clients import OUT, envelopes, signed_anew
 
 from tocsin.flow import opened, topics
-from tocsin.flow.admit import owe
 from tocsin.flow.issue import Wanted
 from tocsin.flow.leases import claim_source
+from tocsin.flow.owed import owe
 from tocsin.flow.ports import Outbound, Record
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Report

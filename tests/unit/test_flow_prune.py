@@ -10,7 +10,7 @@ from tests.crash.world import Checker, World, rows
 
 from tocsin.errors import InputError
 from tocsin.flow import officer, topics
-from tocsin.flow.admit import owe
+from tocsin.flow.owed import owe
 from tocsin.flow.prune import BATCH, MS_PER_DAY, Prune
 from tocsin.flow.rows import Copy, Decided, NoteRow, Outgoing, Outlet, Quarantined, Report, ShownHead, Source
 from tocsin.memory import Crash

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from tocsin.flow import holds
 from tocsin.flow.outcome import What
+from tocsin.flow.owed import owe, told
 from tocsin.flow.ports import Tx
-from tocsin.flow.rows import Copy, Decided, Due, Report, Row
+from tocsin.flow.rows import Copy, Due, Report, Row
 from tocsin.flow.setting import Setting
 from tocsin.flow.union import rungs_disagree
 from tocsin.report.lifecycle import can_follow
@@ -115,21 +116,6 @@ class Admission:
                 await tx.put(await holds.retracted(tx, row, self._now_ms))
         await tx.add(self._new)
         await tx.put(list(self._owed.values()))
-
-
-async def told(tx: Tx, retractions: Iterable[Header | Report]) -> dict[tuple[str, bytes], set[str]]:
-    """Who was sent some revision of these incidents, whatever the policies name today: a correction is owed to them."""
-    found: dict[tuple[str, bytes], set[str]] = {}
-    for header in retractions:
-        for row in await tx.find(Decided, {"origin": header.origin, "incident": header.incident}):
-            found.setdefault((header.origin, header.incident), set()).add(row.audience)
-    return found
-
-
-def owe(leaves: Iterable[bytes], audiences: Iterable[str], now_ms: int, cause: str) -> list[Due]:
-    """Decisions that are owed at once: every report to every audience."""
-    named = sorted(audiences)
-    return [Due(leaf, audience, now_ms // 60_000, cause, now_ms) for leaf in leaves for audience in named]
 
 
 def report_row(leaf: bytes, header: Header, now_ms: int) -> Report:

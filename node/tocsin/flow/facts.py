@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tocsin.flow.admit import told
 from tocsin.flow.decide import UNREADABLE, WITHHELD, Incident, Question
+from tocsin.flow.owed import told
 from tocsin.flow.ports import Between, Tx
 from tocsin.flow.rows import ANSWERED, APPROVED, Copy, Decided, Hold, Report, Withholding
 from tocsin.flow.setting import Setting, minute_up

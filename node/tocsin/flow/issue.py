@@ -14,8 +14,9 @@ from typing import Any
 
 from tocsin.errors import InputError
 from tocsin.flow import holds
-from tocsin.flow.admit import owe, report_row, told
+from tocsin.flow.admit import report_row
 from tocsin.flow.opened import Opened
+from tocsin.flow.owed import owe, told
 from tocsin.flow.ports import Between, Clock, Entropy, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.flow.setting import Setting

@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from tocsin.errors import AdapterError
 from tocsin.flow import release, send, topics
-from tocsin.flow.admit import owe, told
 from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.holds import superseded
 from tocsin.flow.issue import Issue, Rule
 from tocsin.flow.leases import LEASE_MS, claim_outlet, is_held_elsewhere
 from tocsin.flow.outbox import StoreBehind
 from tocsin.flow.outcome import Outcome, What
+from tocsin.flow.owed import owe, told
 from tocsin.flow.parts import Parts, State, Watch
 from tocsin.flow.ports import Between, Conflict, Reader, TopicMissing
 from tocsin.flow.prune import Prune

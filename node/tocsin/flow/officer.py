@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from tocsin.errors import InputError
 from tocsin.flow import topics
-from tocsin.flow.admit import owe
+from tocsin.flow.owed import owe
 from tocsin.flow.ports import Tx
 from tocsin.flow.rows import (
     APPROVED,
