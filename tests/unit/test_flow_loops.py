@@ -37,6 +37,20 @@ def test_a_whole_federation_runs():
     warped(story())
 
 
+def test_a_node_that_reads_nobody_runs_on():
+    """No peer and no lab yet: its streams have heads all the same."""
+
+    async def story():
+        federation = Federation(nodes=("ke",))
+        assert federation.inlets("ke") == []
+        ke = started(federation)["ke"]
+        await ke.until(lambda: ke.loops.state is State.READY, "ready")
+        await ke.until(lambda: federation.complete(0), "heads")
+        assert not ke.dead()
+
+    warped(story())
+
+
 def test_while_the_clocks_are_apart_nothing_is_signed_and_then_it_goes_on():
     """Four minutes between our clock and the broker's: no hop, no head, no receipt, until they agree again."""
 

@@ -321,6 +321,7 @@ class Loops:
         async with asyncio.TaskGroup() as each:
             for inlet in inlets:
                 each.create_task(self._retrying(inlet, every_s))
+            await asyncio.Event().wait()  # a node of no source goes on too: a loop that ends would end it
 
     async def _retrying(self, inlet: Inlet, every_s: float) -> None:
         parts, tried = self._parts, -1
