@@ -32,7 +32,7 @@ from tocsin.http.serve import HttpServer
 from tocsin.kafka.admin import Admin
 from tocsin.kafka.configured import reach, wanted
 from tocsin.kafka.connection import Connection
-from tocsin.kafka.plan import Plan, compare
+from tocsin.kafka.plan import Plan, compare, require_room
 from tocsin.kafka.read import TopicReader
 from tocsin.kafka.write import TopicWriter
 from tocsin.logs import Log
@@ -230,9 +230,15 @@ class App:
         await self.loops.follow(inlet, self._readers[inlet], OWN if own else BackOff(), limits.batch, pace)
 
     async def _prepare_topics(self) -> None:
-        """Verify, and where the node may, create what it writes and reads at its own cluster (design 5)."""
-        while (plan := await self._compare()) is None or plan.create:
-            if plan is not None:
+        """Verify, and where the node may, create what it writes and reads at its own cluster (design 5).
+
+        Raises ConfigError where a topic that is there takes no whole report.
+        """
+        while True:
+            if (plan := await self._compare()) is not None:
+                require_room(plan)
+                if not plan.create:
+                    return
                 try:
                     await Admin(self._own).apply(plan)
                 except AdapterError as fault:

@@ -5,7 +5,19 @@ import dataclasses
 import pytest
 
 from tocsin.errors import ConfigError
-from tocsin.kafka.plan import CLUSTER_NAME, Access, Acl, Found, FoundTopic, Operation, Plan, Resource, compare, want
+from tocsin.kafka.plan import (
+    CLUSTER_NAME,
+    Access,
+    Acl,
+    Found,
+    FoundTopic,
+    Operation,
+    Plan,
+    Resource,
+    compare,
+    require_room,
+    want,
+)
 
 ACCESS = Access(
     node_principal="gb-node",
@@ -103,3 +115,20 @@ def test_topics_too_small_for_a_report_are_refused():
     want("gb", ACCESS, max_bytes=300_000)
     with pytest.raises(ConfigError, match="299999"):
         want("gb", ACCESS, max_bytes=299_999)
+
+
+@pytest.mark.parametrize(("setting", "taken"), [("300000", True), ("299999", False), ("", True)])
+def test_a_topic_that_is_there_and_too_small_for_a_report_is_refused_by_name(setting, taken):
+    """A broker that does not say what its limit is has refused nothing."""
+    found = all_there()
+    settings = {**found.topics["tocsin.gb.out.jp"].settings, "max.message.bytes": setting}
+    topics = {**found.topics, "tocsin.gb.out.jp": FoundTopic(1, settings)}
+    plan = compare("gb", WANTED, dataclasses.replace(found, topics=topics))
+    assert [change.setting for change in plan.change] == ["max.message.bytes"]
+    if taken:
+        require_room(plan)
+    else:
+        with pytest.raises(ConfigError, match="299999") as error:
+            require_room(plan)
+        assert error.value.place == "tocsin.gb.out.jp"
+        assert "tocsin topics apply" in error.value.remedy

@@ -11,6 +11,7 @@ _DAY_MS = 86_400_000
 LARGEST_RECORD = 1024 * 1024
 SMALLEST_LIMIT = 300_000
 """An envelope has up to 262,144 bytes; with its key, headers and a batch's own bytes it must fit (design section 5)."""
+_LIMIT = "max.message.bytes"
 
 
 class Operation(StrEnum):
@@ -99,6 +100,10 @@ class Change:
     old: str
     new: str
 
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"set {self.setting} of {self.topic}: {self.old or 'unset'} -> {self.new}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -118,7 +123,7 @@ class Plan:
         """The plan for people; empty where there is nothing to do and nothing to say."""
         return [
             *(f"create topic {topic.name}" for topic in self.create),
-            *(f"set {c.setting} of {c.topic}: {c.old or 'unset'} -> {c.new}" for c in self.change),
+            *map(str, self.change),
             *(f"grant: {acl}" for acl in self.grant),
             *(f"unknown: {acl}" for acl in self.unknown),
             *(f"problem: {problem}" for problem in self.problems),
@@ -143,17 +148,12 @@ def want(
     node: str, access: Access, *, retention_days: int = 90, max_bytes: int = LARGEST_RECORD, replicas: int = -1
 ) -> Wanted:
     """What `node` wants for these labs and readers. Raises ConfigError for a record limit that is too small."""
-    if max_bytes < SMALLEST_LIMIT:
-        raise ConfigError(
-            f"Topics that take {max_bytes} bytes a record cannot carry every report",
-            place="max.message.bytes",
-            remedy=f"Set at least {SMALLEST_LIMIT}",
-        )
+    _require_room(max_bytes, place=_LIMIT, remedy=f"Set at least {SMALLEST_LIMIT}")
     stream = {
         "cleanup.policy": "delete",
         # Compression by a writer would let a small batch unpack into a very large one at the reader.
         "compression.type": "uncompressed",
-        "max.message.bytes": str(max_bytes),
+        _LIMIT: str(max_bytes),
         # The broker's clock: a writer's own stamp could make the topic drop or keep what it should not.
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": str(retention_days * _DAY_MS),
@@ -215,6 +215,19 @@ def compare(node: str, wanted: Wanted, found: Found) -> Plan:
         unknown=tuple(sorted(unknown)),
         problems=tuple(problems),
     )
+
+
+def require_room(plan: Plan) -> None:
+    """Raise ConfigError where a topic, as it was found, cannot carry every report: it would be refused when it is sent."""
+    for change in plan.change:
+        if change.setting == _LIMIT and change.old:
+            _require_room(int(change.old), place=change.topic, remedy="tocsin topics apply sets what it must take")
+
+
+def _require_room(limit: int, *, place: str, remedy: str) -> None:
+    if limit < SMALLEST_LIMIT:
+        thing = f"Topics that take {limit} bytes a record cannot carry every report"
+        raise ConfigError(thing, place=place, remedy=remedy)
 
 
 def _concerns(node: str, acl: Acl) -> bool:
