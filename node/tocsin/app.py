@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -232,7 +233,8 @@ class App:
     async def _prepare_topics(self) -> None:
         """Verify, and where the node may, create what it writes and reads at its own cluster (design 5).
 
-        Raises ConfigError where a topic that is there takes no whole report.
+        Raises ConfigError where a topic that is there takes no whole report. What else is not as it should be is told,
+        and left to the operator, whose doing it may be.
         """
         while True:
             if (plan := await self._compare()) is not None:
@@ -240,20 +242,20 @@ class App:
                 if not plan.create:
                     return
                 try:
-                    await Admin(self._own).apply(plan)
+                    await Admin(self._own).apply(dataclasses.replace(plan, change=()))
                 except AdapterError as fault:
                     self.watch.fault("topics", fault, OWN.first_s)
             await asyncio.sleep(OWN.first_s)
 
     async def _compare(self) -> Plan | None:
-        """What the cluster lacks, and whom it lets in that the configuration does not name; None where it cannot say."""
+        """What the cluster lacks, has otherwise, and lets in unasked; it is told. None where the cluster cannot say."""
         want = wanted(self.config, self.setting.audiences())
         try:
             plan = compare(self.config.node.id, want, await Admin(self._own).find(want))
         except AdapterError as fault:
             self.watch.fault("topics", fault, OWN.first_s)
             return None
-        self.watch.strangers([str(acl) for acl in plan.unknown])
+        self.watch.compared(plan)
         return plan
 
     async def _watching_rights(self) -> None:

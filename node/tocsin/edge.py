@@ -9,6 +9,7 @@ from tocsin.flow.receive import Inlet
 from tocsin.flow.recover import Recovered
 from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
+from tocsin.kafka.plan import Plan
 from tocsin.logs import Log
 from tocsin.metrics import Metrics
 
@@ -59,8 +60,7 @@ class Edge:
         self._log.state(state)
         self._metrics.state(state)
 
-    def strangers(self, rights: list[str]) -> None:
-        """Rights at the node's topics that its configuration does not know."""
-        for right in rights:
-            self._log.error("unknown-right", error=right, remedy="`tocsin topics apply --revoke-unknown` takes it away")
-        self._metrics.unknown_acl_readers(len(rights))
+    def compared(self, plan: Plan) -> None:
+        """The node's cluster was compared with what the node wants of it."""
+        self._log.compared(plan)
+        self._metrics.compared(plan)

@@ -21,6 +21,7 @@ from tocsin.flow.receive import Inlet
 from tocsin.flow.recover import Recovered
 from tocsin.flow.release import INTERNAL, Done
 from tocsin.flow.send import SKEW_ALARM_MS, Sent
+from tocsin.kafka.plan import Plan
 from tocsin.wire.reasons import Note
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -87,6 +88,7 @@ class Log:
         renderer = structlog.dev.ConsoleRenderer(pad_event_to=0) if colours else structlog.processors.JSONRenderer()
         self._strict = strict
         self._was_ready = False
+        self._compared: set[tuple[str, str, str]] = set()
         self._lines = structlog.wrap_logger(
             structlog.PrintLogger(stream),
             processors=[
@@ -179,6 +181,17 @@ class Log:
         calm = at_start or state in {State.STARTING, State.READY, State.DRAINING}
         self._was_ready |= state is State.READY
         self._write("info" if calm else "error", "state", Fields(state=state.value))
+
+    def compared(self, plan: Plan) -> None:
+        """The node's cluster was compared with what the node wants: what was not so at the last look is a line each."""
+        found = {
+            ("unknown-right", str(acl), "`tocsin topics apply --revoke-unknown` takes it away") for acl in plan.unknown
+        }
+        found |= {("topic-drift", str(change), "tocsin topics apply does that") for change in plan.change}
+        found |= {("topic-problem", problem, "Ask whoever runs the broker") for problem in plan.problems}
+        for event, error, remedy in sorted(found - self._compared):
+            self.error(event, error=error, remedy=remedy)
+        self._compared = found
 
     def _write(self, level: Level, event: str, fields: Mapping[str, Any]) -> None:
         unknown = fields.keys() - _KEYS

@@ -27,6 +27,7 @@ from tocsin.flow.recover import Recovered
 from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
 from tocsin.kafka.faults import Cause
+from tocsin.kafka.plan import Plan
 from tocsin.wire.hop import Code
 from tocsin.wire.keys import KeyUse
 from tocsin.wire.reasons import Note, Reason
@@ -129,6 +130,8 @@ class Metrics:
         self._state = self._gauge("node_state", "1 for the state that the node is in, else 0.", "state")
         self._skew = self._gauge("clock_skew_seconds", "This clock and the broker's, apart, at the last write.")
         self._unknown = self._gauge("unknown_acl_readers", "Rights at this node's topics that nobody configured.")
+        self._drift = self._gauge("topic_drift", "Settings of this node's topics that are not as the node wants them.")
+        self._problems = self._gauge("topic_problems", "What is wrong with this node's topics and no setting mends.")
         self._strangers = self._gauge("unknown_audiences", "Audiences of policies that the trust view does not know.")
         self._unserved = self._gauge("unserved_schemas", "Known schemas that no policy in force serves.")
         self._updated = self._gauge("gauges_updated_timestamp_seconds", "When the store was last looked at (Unix).")
@@ -190,9 +193,11 @@ class Metrics:
         for one in State:
             self._state.labels(one.value).set(one is state)
 
-    def unknown_acl_readers(self, count: int) -> None:
-        """The rights that the last comparison with the cluster found and the configuration does not know."""
-        self._unknown.set(count)
+    def compared(self, plan: Plan) -> None:
+        """The node's cluster was compared with what the node wants of it."""
+        self._unknown.set(len(plan.unknown))
+        self._drift.set(len(plan.change))
+        self._problems.set(len(plan.problems))
 
     def set_gauges(self, snapshot: Snapshot) -> None:
         """Take over what the store says; sources that are not configured are added up as "other"."""

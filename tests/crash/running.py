@@ -94,9 +94,6 @@ class Seen:
     def state(self, state):
         self.states.append(state)
 
-    def strangers(self, rights):
-        pass
-
 
 class Federation:
     """Brokers and disks of three nodes, the clock of everybody, and whatever processes run."""

@@ -184,6 +184,12 @@ def faults(process):
     return {line["task"]: line["error"] for line in lines if line.get("event") == "fault"}
 
 
+def test_a_cluster_that_is_as_its_nodes_want_it_raises_no_alarm(nodes):
+    """Topics and rights as the operator made them: nothing drifted, nothing is wrong, nobody is unknown."""
+    gauges = ["tocsin_topic_drift", "tocsin_topic_problems", "tocsin_unknown_acl_readers"]
+    assert {name: [node.metrics()[g] for g in gauges] for name, node in nodes.items()} == dict.fromkeys(nodes, [0] * 3)
+
+
 def test_a_lab_writes_to_no_other_labs_topic_and_reads_no_stream(nodes, broker):
     """Whatever a lab's password opens, it is its own topic and its own receipts."""
 

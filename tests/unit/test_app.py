@@ -1,5 +1,6 @@
 """A node before and after its start, held against what its cluster says of its topics."""
 
+import asyncio
 import io
 
 import pytest
@@ -50,7 +51,32 @@ async def gb(folder, cluster):
         yield app.App(opened, make_signer(opened.config), Log(io.StringIO(), strict=True))
 
 
+async def drift(node):
+    return "tocsin_topic_drift 1.0" in (await node.metrics.page()).decode()
+
+
 async def test_a_node_does_not_start_on_a_topic_that_takes_no_whole_report(gb, cluster):
     cluster.settings = {"tocsin.gb.out.jp": {"max.message.bytes": "100000"}}
     with pytest.raises(ConfigError, match="100000"):
         await gb._prepare_topics()
+
+
+async def test_a_node_starts_on_a_topic_of_other_settings_and_shows_it(gb, cluster):
+    cluster.settings = {"tocsin.gb.out.jp": {"compression.type": "gzip"}}
+    await gb._prepare_topics()
+    assert await drift(gb)
+
+
+async def test_a_limit_that_is_lowered_under_a_running_node_is_shown_and_ends_nothing(gb, cluster, monkeypatch):
+    monkeypatch.setattr(app, "RIGHTS_S", 0)
+    await gb._prepare_topics()
+    assert not await drift(gb)
+    watching = asyncio.create_task(gb._watching_rights())
+    cluster.settings = {"tocsin.gb.out.jp": {"max.message.bytes": "100000"}}
+    looks = cluster.looks
+    async with asyncio.timeout(10):
+        while cluster.looks < looks + 3:  # noqa: ASYNC110 - the cluster tells nobody that it was looked at
+            await asyncio.sleep(0)
+    assert not watching.done()
+    assert await drift(gb)
+    watching.cancel()

@@ -13,6 +13,7 @@ from tocsin.flow.outcome import Outcome, What
 from tocsin.flow.recover import Recovered
 from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
+from tocsin.kafka.plan import Acl, Change, Operation, Plan
 from tocsin.logs import Log
 from tocsin.wire.reasons import Note, Reason
 from tocsin.wire.stream import StreamState
@@ -122,6 +123,24 @@ def test_of_decisions_and_sending_only_identifiers_are_said(log, stream):
         ("state", "info"), ("state", "error"),
     ]  # fmt: skip
     assert lines[2]["seconds"] == 31.0
+
+
+def test_what_a_comparison_with_the_cluster_finds_is_said_once_and_again_when_it_comes_back(log, stream):
+    def said(**found):
+        before = len(stream.read_lines())
+        log.compared(Plan(**found))
+        return [(line["event"], line["error"], line["level"]) for line in stream.read_lines()[before:]]
+
+    stranger = Acl("tocsin.gb.out.jp", "mallory", Operation.READ)
+    gzip, zstd = (Change("t", "compression.type", codec, "uncompressed") for codec in ("gzip", "zstd"))
+    right = ("unknown-right", "allow mallory READ on topic tocsin.gb.out.jp", "error")
+    setting = ("topic-drift", "set compression.type of t: gzip -> uncompressed", "error")
+    problem = ("topic-problem", "no authorizer", "error")
+    everything = {"unknown": (stranger,), "change": (gzip,), "problems": ("no authorizer",)}
+    assert said(**everything) == sorted([right, setting, problem])
+    assert said(**everything) == []
+    assert said(change=(zstd,)) == [("topic-drift", "set compression.type of t: zstd -> uncompressed", "error")]
+    assert said(**everything) == sorted([right, setting, problem])
 
 
 def test_below_the_level_nothing_is_written(stream):

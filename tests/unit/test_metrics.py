@@ -17,6 +17,7 @@ from tocsin.flow.release import Done
 from tocsin.flow.send import Sent
 from tocsin.flow.vector import _policy, _question, _schemas
 from tocsin.kafka.faults import BrokerError, Cause
+from tocsin.kafka.plan import Acl, Change, Operation, Plan
 from tocsin.metrics import Metrics, Snapshot, SourceGauges
 from tocsin.wire.keys import KeyUse
 from tocsin.wire.reasons import Note, Reason
@@ -160,7 +161,6 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
     )
     metrics.lag(Inlet("t", InletKind.STREAM, "jp"), 12)
     metrics.lag(Inlet("i", InletKind.INFO, "jp"), 0)
-    metrics.unknown_acl_readers(2)
     metrics.recovered("jp", Recovered.LOST)
     page = await read(metrics)
     assert page.value("tocsin_outbox_rows") == 3
@@ -173,7 +173,6 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
     assert page.value("tocsin_key_not_after_timestamp_seconds", use="relay") == 5
     assert (page.value("tocsin_holds_open"), page.value("tocsin_holds_overdue")) == (8, 1)
     assert page.value("tocsin_submissions_waiting") == 2
-    assert page.value("tocsin_unknown_acl_readers") == 2
     assert page.value("tocsin_unknown_audiences") == 3
     assert page.value("tocsin_unserved_schemas") == 1
     assert page.value("tocsin_source_retention_seconds", source="jp") == 30 * 86_400
@@ -185,6 +184,17 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
     assert heads == ["jp"]  # a lab shows no heads, so that nobody waits for them
     metrics.set_gauges(Snapshot())
     assert (await read(metrics)).value("tocsin_quarantine_rows", source="other") == 0
+
+
+async def test_what_a_comparison_with_the_cluster_found_is_shown_until_the_next_one(metrics):
+    stranger = Acl("tocsin.gb.out.jp", "mallory", Operation.READ)
+    drift = (Change("t", "compression.type", "gzip", "uncompressed"), Change("t", "retention.ms", "1", "2"))
+    found = Plan(unknown=(stranger,), change=drift, problems=("t has 2 partitions", "u has 3", "no authorizer"))
+    names = [f"tocsin_{name}" for name in ("unknown_acl_readers", "topic_drift", "topic_problems")]
+    for plan, expected in ((found, [1, 2, 3]), (Plan(), [0, 0, 0])):
+        metrics.compared(plan)
+        page = await read(metrics)
+        assert [page.value(name) for name in names] == expected
 
 
 async def test_every_family_has_a_help_text_a_prefix_and_a_unit_or_total_where_it_has_one(metrics):

@@ -61,10 +61,6 @@ class Watch(Protocol):
         """The node's state changed."""
         ...
 
-    def strangers(self, rights: list[str]) -> None:
-        """Rights at the node's topics that its configuration does not know; empty where all is well."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:

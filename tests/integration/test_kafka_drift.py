@@ -1,0 +1,48 @@
+"""A node process on topics of a real broker whose settings are not what it wants."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from tests.federation.nodes import NodeProcess, wait_until
+
+from tocsin.kafka.admin import Admin
+from tocsin.kafka.plan import Change, Plan, WantedTopic
+
+pytestmark = pytest.mark.kafka
+
+TOPIC = "tocsin.ke.out.public"
+STRANGE = {"compression.type": "gzip", "message.timestamp.type": "CreateTime"}
+# And what the topic has of the broker: its retention. The smallest limit is enough to start, and not what is wanted.
+DRIFT = {"max.message.bytes", "retention.ms", *STRANGE}
+
+
+def test_a_topic_too_small_for_a_report_stops_the_start_and_other_settings_are_told(kafka, plain, tmp_path):
+    """Made beforehand by somebody else: refused with the remedy, then started and shown, then in order by that remedy."""
+    ke = NodeProcess(tmp_path / "ke", "ke", {"ke": kafka.bootstrap})
+    too_small = WantedTopic(TOPIC, {"max.message.bytes": "100000", **STRANGE})
+    asyncio.run(Admin(plain).apply(Plan(create=(too_small,))))
+    ke.start()
+    assert ke.process.wait(60) == 1
+    for words in ("100000 bytes", f"at {TOPIC}", "do tocsin topics apply"):
+        assert words in ke.log()
+    enough = Change(TOPIC, "max.message.bytes", "100000", "300000")
+    asyncio.run(Admin(plain).apply(Plan(change=(enough,))))
+    try:
+        ke.start()
+        wait_until(ke.ready, "a node on topics of strange settings")
+        assert ke.metrics()["tocsin_topic_drift"] == len(DRIFT)
+        assert ke.metrics()["tocsin_topic_problems"] == 1, "a plain broker has no authorizer"
+        lines = [json.loads(line) for line in ke.log().splitlines() if line.startswith("{")]
+        told = [line["error"] for line in lines if line["event"] == "topic-drift"]
+        assert f"set compression.type of {TOPIC}: gzip -> uncompressed" in told
+        assert len(told) == 2 * len(DRIFT), "once at each start"
+        ke.stop()
+        ke.command("topics", "apply")
+        ke.start()
+        wait_until(ke.ready, "a node on topics that were set right")
+        assert ke.metrics()["tocsin_topic_drift"] == 0
+    finally:
+        ke.kill()
