@@ -14,6 +14,7 @@ from tocsin.kafka.admin import KafkaAdminClient
 from tocsin.kafka.connection import Connection
 from tocsin.kafka.faults import BrokerError, Cause
 from tocsin.kafka.read import TopicReader, read_to_end
+from tocsin.kafka.unpacking import LARGEST
 from tocsin.kafka.write import TopicWriter
 
 pytestmark = pytest.mark.kafka
@@ -221,6 +222,23 @@ async def test_a_record_that_the_library_cannot_decode_does_not_stop_its_stream(
     assert [r.offset for r in await reader.fetch(1, 5)] == [3]
     assert [r.offset for r in await read(reader, 3)] == [4, 5, 6]
     await reader.close()
+
+
+async def test_a_small_batch_that_would_fill_the_memory_is_one_record_as_it_was_sent(plain, topic):
+    """What it unpacks to never exists here; what came before and after it is read."""
+    await write(plain, outbound(topic, 0, 1))
+    size = 2 * LARGEST
+    producer = AIOKafkaProducer(bootstrap_servers=plain.bootstrap, compression_type="zstd", max_request_size=2 * size)
+    await producer.start()
+    await producer.send_and_wait(topic, bytes(size))
+    await producer.stop()
+    await write(plain, outbound(topic, 2, 1))
+    reader = TopicReader(plain, topic)
+    await reader.open(None)
+    before, bomb, after = await read(reader, 3)
+    await reader.close()
+    assert (before.value, after.value) == (b"value 0", b"value 2")
+    assert len(bomb.value) < size / 1000
 
 
 async def _write_raw(connection, topic, records):

@@ -1,9 +1,12 @@
 """How a cluster is reached: what is refused before anything is tried, and what is never shown."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from tocsin.errors import ConfigError
-from tocsin.kafka.connection import Connection
+from tocsin.kafka.connection import Connection, let_go
 from tocsin.kafka.faults import BrokerError, Cause, as_fault
 
 
@@ -51,3 +54,27 @@ def test_an_error_keeps_its_cause_and_its_words():
     fault = as_fault(TimeoutError("slow"), "topic")
     assert (fault.cause, fault.thing, fault.place) == (Cause.STALLED, "TimeoutError: slow", "topic")
     assert as_fault(fault, "elsewhere") is fault
+
+
+@pytest.mark.parametrize("how", ["hangs", "is deaf", "raises", "is cancelled"])
+async def test_a_stop_of_the_library_is_let_go_whatever_it_does(how):
+    """With the broker down it waits for ever, and it may swallow its cancellation or hand one to who never asked."""
+    broker_is_back = asyncio.Event()
+
+    async def stop():
+        if how == "raises":
+            raise OSError("gone")
+        if how == "is cancelled":
+            raise asyncio.CancelledError
+        while how == "is deaf" and not broker_is_back.is_set():
+            with suppress(asyncio.CancelledError):
+                await broker_is_back.wait()
+        await broker_is_back.wait()
+
+    stopping = asyncio.create_task(stop())
+    try:
+        async with asyncio.timeout(5):
+            await let_go(stopping, 0.01)
+        assert stopping.done() == (how != "is deaf")
+    finally:
+        broker_is_back.set()
