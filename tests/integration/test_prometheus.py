@@ -97,7 +97,7 @@ async def test_every_metric_and_label_value_that_a_rule_names_is_one_that_a_node
     metrics.set_gauges(Snapshot(sources={"jp": SourceGauges(head_age_s=1.0)}, key_not_after_ms=keys))
     page = (await metrics.page()).decode()
     text = "".join(part.partition("labels:")[0] for part in alerts(RULES.read_text()).values())
-    names = set(re.findall(r"tocsin_\w+", text))
+    names = set(re.findall(r"(?:tocsin|process)_\w+", text))
     assert len(names) > 15
     assert names <= set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
     values = {v for found in re.findall(r'(?<=")[A-Z_|]+(?=")', text) for v in found.split("|")}
