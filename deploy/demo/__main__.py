@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -22,25 +23,30 @@ def main() -> int:
         "--seconds", type=float, default=0, help="end then, but not before the story is told; 0: Ctrl-C"
     )
     seconds = parser.parse_args().seconds
+    heard: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Until the run listens itself a signal is only kept. Raised into an import it may be swallowed there; and where
+        # an import executes generated code (dataclasses do), CPython would end as killed whatever it is told to return.
+        signal.signal(number, lambda number, _: heard.append(number))
     try:
         with fresh(chosen()) as folder:
-            return TRUE if _run(folder, seconds) else UNTRUE
+            return _run(folder, seconds, heard)
     except TocsinError as fault:
         sys.stderr.write("\n   ".join(filter(None, (f"error: {fault.thing}", fault.place, fault.remedy))) + "\n")
         return UNTRUE
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
-def _run(folder: Path, seconds: float) -> bool:
+def _run(folder: Path, seconds: float, heard: list[int]) -> int:
     brokers = Brokers(folder)
     try:
         if not missing_jars():  # what is to be downloaded first is shown
             brokers.begin()
-        # It takes seconds, in which the brokers start already, and Ctrl-C is a quiet end as well.
+        # It takes seconds, in which the brokers start already.
         from deploy.demo.run import run  # noqa: PLC0415
 
-        return run(folder, brokers, seconds)
+        if heard:
+            return INTERRUPTED
+        return TRUE if run(folder, brokers, seconds, heard) else UNTRUE
     finally:
         brokers.end()
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,19 @@ from deploy.demo.story import Story
 _INTERRUPTED = 130
 
 
-def run(folder: Path, brokers: Brokers, seconds: float) -> bool:
-    """Whether everything that was shown was true. `seconds` 0 goes on until somebody interrupts."""
+def run(folder: Path, brokers: Brokers, seconds: float, heard: Sequence[int]) -> bool:
+    """Whether everything that was shown was true. `seconds` 0 goes on until somebody interrupts.
+
+    `heard` are the signals that came before the run listened itself.
+    """
     with asyncio.Runner() as runner:
-        return runner.run(_run(Screen(), folder, brokers, seconds))
+        return runner.run(_run(Screen(), folder, brokers, seconds, heard))
 
 
-async def _run(screen: Screen, folder: Path, brokers: Brokers, seconds: float) -> bool:
+async def _run(screen: Screen, folder: Path, brokers: Brokers, seconds: float, heard: Sequence[int]) -> bool:
     """Tell the story, go on until it is time or somebody interrupts, and end everything."""
     ending = _Ending()
-    ending.listen()
+    ending.listen(heard)
     try:
         async with federation(folder, brokers, screen) as fed:
             story = Story(fed, screen)
@@ -61,11 +64,13 @@ class _Ending:
         self._signals = 0
         self._telling: asyncio.Task[Any] | None = None
 
-    def listen(self) -> None:
-        """From now on, for the task that calls it."""
+    def listen(self, heard: Sequence[int]) -> None:
+        """From now on, for the task that calls it; what was heard before counts."""
         self._telling = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._heard)
+        for _ in heard:
+            self._heard()
 
     def _heard(self) -> None:
         self._signals += 1
