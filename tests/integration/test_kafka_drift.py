@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import re
 
 import pytest
 from tests.federation.nodes import NodeProcess, wait_until
 
+from tocsin.app import App
+from tocsin.config import load
+from tocsin.desk import desk, make_signer
+from tocsin.errors import ConfigError
 from tocsin.kafka.admin import Admin
 from tocsin.kafka.plan import Change, Plan, WantedTopic
+from tocsin.logs import Log
 
 pytestmark = pytest.mark.kafka
 
@@ -46,3 +53,23 @@ def test_a_topic_too_small_for_a_report_stops_the_start_and_other_settings_are_t
         assert ke.metrics()["tocsin_topic_drift"] == 0
     finally:
         ke.kill()
+
+
+async def test_a_limit_that_is_lowered_under_a_running_node_is_shown_and_ends_nothing(kafka, plain, tmp_path):
+    """What is sealed by then must go out as far as it can; only a start may be refused."""
+    jp = NodeProcess(tmp_path / "jp", "jp", {"jp": kafka.bootstrap})
+    async with desk(load(jp.folder / "tocsin.toml")) as opened:
+        node = App(opened, make_signer(opened.config), Log(io.StringIO(), strict=True))
+
+        async def drift():
+            page = (await node.metrics.page()).decode()
+            return re.search(r"^tocsin_topic_drift (\S+)$", page, re.MULTILINE)[1]
+
+        await node._prepare_topics()
+        assert await drift() == "0.0"
+        lowered = Change("tocsin.jp.out.public", "max.message.bytes", "1048576", "100000")
+        await Admin(plain).apply(Plan(change=(lowered,)))
+        await node._compare()
+        assert await drift() == "1.0"
+        with pytest.raises(ConfigError, match="100000"):
+            await node._prepare_topics()
