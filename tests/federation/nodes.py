@@ -39,7 +39,7 @@ def write_key(path: Path, seed: bytes) -> None:
 class NodeProcess:
     """One node: its folder, and the process that runs it."""
 
-    def __init__(self, folder: Path, node: str, brokers: dict[str, str], *, store: str = "", extra: str = "") -> None:
+    def __init__(self, folder: Path, node: str, brokers: dict[str, str], *, extra: str = "") -> None:
         """`brokers` is node → bootstrap; all are plain, on the loopback address."""
         self.id = node
         self.folder = folder
@@ -56,7 +56,6 @@ class NodeProcess:
 [node]
 id = "{node}"
 jurisdiction = "{PARTIES[node][1]}"
-{f'[store]{chr(10)}url = "{store}"' if store else ""}
 [keys]
 event = "keys/event.pem"
 [kafka]

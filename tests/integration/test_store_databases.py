@@ -15,6 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
+from tests.federation.nodes import NodeProcess
 from tests.integration.postgres import PASSWORD, Postgres, running_postgres, skip_or_fail
 
 from tocsin.errors import AdapterError, ConfigError
@@ -205,7 +206,7 @@ async def test_a_server_that_refuses_or_is_not_there_is_an_adapter_error_that_te
 
 
 @pytest.mark.postgres
-async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(postgres) -> None:
+async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(postgres, monkeypatch, tmp_path) -> None:
     url = postgres.new_database()
     made = SqlStore(url)
     await made.migrate()
@@ -216,6 +217,12 @@ async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(postgres) 
     with pytest.raises(AdapterError, match="synchronous_commit is off"):
         await made.check()
     await made.close()
+    monkeypatch.setenv("TOCSIN_STORE", PASSWORD)
+    settings = f'[store]\nurl = "postgresql://tocsin@{url.rpartition("@")[2]}"\npassword = {{ env = "TOCSIN_STORE" }}\n'
+    gb = NodeProcess(tmp_path / "gb", "gb", {"gb": "127.0.0.1:1"}, extra=settings)
+    gb.start()
+    assert gb.process.wait(60) == 1
+    assert "synchronous_commit is off" in gb.log()
 
 
 async def test_a_writer_that_does_not_end_is_a_conflict(monkeypatch, tmp_path) -> None:

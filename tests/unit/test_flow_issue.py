@@ -125,6 +125,30 @@ async def test_an_update_is_no_wider_than_what_its_incident_rests_on_without_a_b
     assert [row.basis for row in await rows(gb, Submission)] == ["act 8"]
 
 
+async def test_a_submission_is_issued_once_unless_its_report_was_retracted():
+    """Two officers, or one whose terminal failed after the report was stored, must not make two incidents of one."""
+    world = World(nodes=("gb",))
+    _, gb = await received(submission(MILD, world.clock(), world.entropy), world=world)
+    [source] = await rows(gb, Submission)
+
+    async def issued(stage=Stage.INITIAL, follows=None):
+        values = {"title": "withdrawn"} if stage is Stage.RETRACTION else MILD
+        sources = () if stage is Stage.RETRACTION else (source.leaf,)
+        return await gb.issue.issue(Wanted(values, Tlp.CLEAR, stage, sources=sources, follows=follows), SCHEMA)
+
+    first = await issued()
+    with pytest.raises(InputError, match="issued already") as caught:
+        await issued()
+    assert first.hex()[:16] in caught.value.remedy
+    update = await issued(Stage.UPDATE, first)
+    other = await gb.issue.issue(Wanted(MILD, Tlp.CLEAR), SCHEMA)
+    with pytest.raises(InputError, match="issued already"):
+        await issued(Stage.UPDATE, other)
+    await issued(Stage.RETRACTION, update)
+    again = await issued()
+    assert [row.report for row in await rows(gb, Submission)] == [again]
+
+
 @pytest.mark.parametrize("exercise", [True, False])
 async def test_a_drill_and_a_real_report_never_mix(exercise):
     """Neither as its source nor as the revision before."""

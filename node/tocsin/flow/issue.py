@@ -243,6 +243,7 @@ class Issue:
         missing = [leaf.hex()[:16] for leaf in wanted.sources if (leaf,) not in found]
         if missing:
             raise InputError("no such submission", place=", ".join(missing), remedy="`tocsin inbox` lists them.")
+        await _require_unissued(tx, found.values(), previous)
         earlier = await self._earlier(tx, wanted, previous) if previous else []
         reports = await tx.get(Report, [(s.leaf,) for s in [*found.values(), *earlier]])
         _require_drills_apart(wanted, reports.values())
@@ -261,6 +262,21 @@ class Issue:
         incident = await tx.find(Report, {"incident": previous.incident, "origin": previous.origin})
         sources = await tx.find(Submission, {"report": [report.leaf for report in incident]})
         return [s for s in sources if not s.basis or wanted.tlp < previous.tlp]
+
+
+async def _require_unissued(tx: Tx, sources: Iterable[Submission], previous: Report | None) -> None:
+    """One submission is of one incident, however often and by whomever it is issued; a retracted one does not count."""
+    reports = await tx.get(Report, [(source.report,) for source in sources if source.state == "ISSUED"])
+    for source in sources:
+        report = reports.get((source.report,))
+        if report is None or (previous is not None and report.incident == previous.incident):
+            continue  # not issued, or not held since the store was restored; or an update by what it rests on
+        if not await tx.count(Report, {"origin": report.origin, "retracts": report.incident}):
+            raise InputError(
+                "the submission is issued already",
+                place=source.leaf.hex()[:16],
+                remedy=f"Continue its report (--follows {report.leaf.hex()[:16]}), or leave the submission out.",
+            )
 
 
 def _require_drills_apart(wanted: Wanted, reports: Iterable[Report]) -> None:
