@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
@@ -46,7 +46,7 @@ _no_created_series()  # type: ignore[no-untyped-call]  # they double every count
 
 @dataclass(frozen=True, slots=True)
 class SourceGauges:
-    """One source as the store knows it.
+    """One topic of a source as the store knows it.
 
     `head_age_s`: since the last signed head, or since the node began to wait for the first one; None for what shows
     none (a lab). `unkept_age_s`: age of the oldest quarantined record whose bytes only the topic has, 0 without any.
@@ -60,11 +60,11 @@ class SourceGauges:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a task finds out every few seconds, mostly from the store."""
+    """What a task finds out every few seconds, mostly from the store. `sources`: the party and gauges of each topic."""
 
     outbox_rows: int = 0
     outbox_oldest_s: float = 0.0
-    sources: Mapping[str, SourceGauges] = field(default_factory=dict)
+    sources: Sequence[tuple[str, SourceGauges]] = ()
     holds_open: int = 0
     holds_overdue: int = 0
     submissions_waiting: int = 0
@@ -211,7 +211,7 @@ class Metrics:
         for use, not_after_ms in snapshot.key_not_after_ms.items():
             self._not_after.labels(use.value).set(not_after_ms / 1000)
         for name in [*self._sources, OTHER]:
-            those = [g for source, g in snapshot.sources.items() if self._source(source) == name]
+            those = [gauges for party, gauges in snapshot.sources if self._source(party) == name]
             self._open_ranges.labels(name).set(sum(g.open_ranges for g in those))
             self._quarantine.labels(name).set(sum(g.quarantine_rows for g in those))
             self._unkept.labels(name).set(max((g.unkept_age_s for g in those), default=0.0))

@@ -19,7 +19,11 @@ async def survey(
     """One look. `since_ms` is when this node began to wait for heads; `keys` are the ends of its own keys."""
     async with store.begin() as tx:
         waiting, oldest_ms = await _outbox(tx, now_ms)
-        sources = {inlet.party: await _source(tx, inlet, now_ms, since_ms) for inlet in inlets if _counts(inlet)}
+        read = {inlet.topic: inlet for inlet in inlets}
+        known = {source.topic: source for source in await tx.find(Source, {})}
+        sources = [
+            await _source(tx, topic, read.get(topic), known.get(topic), now_ms, since_ms) for topic in read | known
+        ]
         return Snapshot(
             outbox_rows=waiting,
             outbox_oldest_s=(now_ms - oldest_ms) / 1000,
@@ -31,10 +35,6 @@ async def survey(
             unknown_audiences=len(setting.strangers()),
             unserved_schemas=len(setting.unserved(minute_up(now_ms))),
         )
-
-
-def _counts(inlet: Inlet) -> bool:
-    return inlet.kind is not InletKind.INFO
 
 
 async def _outbox(tx: Tx, now_ms: int) -> tuple[int, int]:
@@ -49,18 +49,19 @@ async def _outbox(tx: Tx, now_ms: int) -> tuple[int, int]:
     return rows, oldest
 
 
-async def _source(tx: Tx, inlet: Inlet, now_ms: int, since_ms: int) -> SourceGauges:
-    stream = (await tx.get(Source, [(inlet.topic,)])).get((inlet.topic,))
-    open_ranges = len(json.loads(stream.stream)["open"]) if stream is not None and stream.stream else 0
-    age_s = None
-    if inlet.kind is InletKind.STREAM:
-        age_s = (now_ms - max(since_ms, stream.head_ms if stream is not None else 0)) / 1000
-    unkept = await tx.find(
-        Quarantined, {"topic": inlet.topic, "state": "HELD", "kept": False}, order=("at_ms",), limit=1
-    )
-    return SourceGauges(
+async def _source(
+    tx: Tx, topic: str, inlet: Inlet | None, source: Source | None, now_ms: int, since_ms: int
+) -> tuple[str, SourceGauges]:
+    """One topic that is read, or was once: what rests of it waits for an officer all the same."""
+    open_ranges, age_s = 0, None
+    if inlet is not None and inlet.kind is InletKind.STREAM:
+        open_ranges = len(json.loads(source.stream)["open"]) if source is not None and source.stream else 0
+        age_s = (now_ms - max(since_ms, source.head_ms if source is not None else 0)) / 1000
+    held = {"topic": topic, "state": "HELD"}
+    unkept = await tx.find(Quarantined, {**held, "kept": False}, order=("at_ms",), limit=1)
+    return inlet.party if inlet is not None else "", SourceGauges(
         head_age_s=age_s,
         open_ranges=open_ranges,
-        quarantine_rows=await tx.count(Quarantined, {"topic": inlet.topic, "state": "HELD"}),
+        quarantine_rows=await tx.count(Quarantined, held),
         unkept_age_s=(now_ms - unkept[0].at_ms) / 1000 if unkept else 0.0,
     )

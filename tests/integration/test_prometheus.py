@@ -94,7 +94,7 @@ def test_every_alert_has_a_severity_a_summary_and_says_what_to_do():
 async def test_every_metric_and_label_value_that_a_rule_names_is_one_that_a_node_shows():
     metrics = Metrics(clock=lambda: 0, sources={"jp": 30}, audiences=["jp"], version="1")
     keys = {KeyUse.EVENT: 1, KeyUse.RELAY: 1}
-    metrics.set_gauges(Snapshot(sources={"jp": SourceGauges(head_age_s=1.0)}, key_not_after_ms=keys))
+    metrics.set_gauges(Snapshot(sources=[("jp", SourceGauges(head_age_s=1.0))], key_not_after_ms=keys))
     page = (await metrics.page()).decode()
     text = "".join(part.partition("labels:")[0] for part in alerts(RULES.read_text()).values())
     names = set(re.findall(r"(?:tocsin|process)_\w+", text))

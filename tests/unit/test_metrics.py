@@ -145,12 +145,12 @@ async def test_gauges_show_the_last_snapshot_and_when_it_was_taken(metrics, now)
         Snapshot(
             outbox_rows=3,
             outbox_oldest_s=4.5,
-            sources={
-                "jp": SourceGauges(head_age_s=61.0, open_ranges=1, quarantine_rows=2, unkept_age_s=9.0),
-                "lab-a": SourceGauges(quarantine_rows=5),
-                "gone-1": SourceGauges(quarantine_rows=6),
-                "gone-2": SourceGauges(quarantine_rows=7),
-            },
+            sources=[
+                ("jp", SourceGauges(head_age_s=61.0, open_ranges=1, quarantine_rows=2, unkept_age_s=9.0)),
+                ("lab-a", SourceGauges(quarantine_rows=5)),
+                ("gone-1", SourceGauges(quarantine_rows=6)),
+                ("gone-2", SourceGauges(quarantine_rows=7)),
+            ],
             holds_open=8,
             holds_overdue=1,
             submissions_waiting=2,

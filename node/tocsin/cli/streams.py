@@ -40,5 +40,5 @@ async def _row(tx: Tx, peer: str, node: str) -> dict[str, Any]:
         "missing": [f"{gap.first} {gap.last}" for gap in state.open] or "nothing",
         "head_age_s": (now_ms() - source.head_ms) // 1000 if source and source.head_ms else None,
         "failures": source.failures if source else 0,
-        "quarantine": await tx.count(Quarantined, {"topic": topic, "state": "HELD"}),
+        "quarantine": await tx.count(Quarantined, {"topic": [topic, topics.info(peer)], "state": "HELD"}),
     }
