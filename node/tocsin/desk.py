@@ -30,15 +30,18 @@ def now_ms() -> int:
 
 def read_schemas(config: Config) -> KnownSchemas:
     """The published schemas and those of `schemas.extra`."""
-    found: list[Schema] = list(published_schemas())
+    found: dict[str, Schema] = {schema.id: schema for schema in published_schemas()}
     for folder in config.schemas.extra:
         for file in sorted(folder.glob("*/*/*.avsc")):
             schema_id = f"{file.parts[-3]}/{file.parts[-2]}"
             try:
-                found.append(load_schema(schema_id, file.read_bytes()))
+                schema = load_schema(schema_id, file.read_bytes())
             except SchemaError as error:
                 raise ConfigError(error.thing, place=str(file), remedy=error.remedy) from error
-    return KnownSchemas(found)
+            if found.setdefault(schema_id, schema).sha256 != schema.sha256:
+                remedy = "A published file never changes (protocol section 7): give yours another name or version"
+                raise ConfigError(f"there is another {schema_id} already", place=str(file), remedy=remedy)
+    return KnownSchemas(found.values())
 
 
 def read_policies(config: Config, schemas: KnownSchemas) -> tuple[Policy, ...]:

@@ -18,7 +18,11 @@ def read_foreign(
 ) -> Any:
     """The value of the file; `error` where it cannot be read, is no JSON (or TOML), or is nested too deeply."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")) if toml else json.loads(path.read_bytes())
+        found = (
+            tomllib.loads(path.read_text(encoding="utf-8"))
+            if toml
+            else json.loads(path.read_bytes(), object_pairs_hook=_once)
+        )
         _require_shallow(found)
     except OSError as fault:
         raise error(f"{what} cannot be read ({fault.strerror})", place=str(path), remedy=remedy) from fault
@@ -27,6 +31,15 @@ def read_foreign(
     except ValueError as fault:  # no UTF-8 and a number of thousands of digits too
         form = "TOML" if toml else "JSON"
         raise error(f"{what} is no {form} ({fault})", place=str(path), remedy=remedy) from fault
+    return found
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON readers differ on a member that is given twice; where it is a key's revocation, one of them would be wrong."""
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
     return found
 
 

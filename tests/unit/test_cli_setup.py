@@ -10,6 +10,7 @@ from tests.unit.cli_desk import REPORT, Folder, copied, found
 
 from tocsin.config import check_files, load
 from tocsin.lab.config import load as load_lab
+from tocsin.packaged import packaged
 from tocsin.policy.language import parse_policy
 from tocsin.reader.config import load as load_reader
 from tocsin.trust import load_trust
@@ -260,6 +261,21 @@ def test_a_bad_record_is_named_with_its_file(gb, tmp_path, text):
     said = gb.run("peer", "add", bad, "--yes")
     assert said.code == 1
     assert "bad.party.json" in said.err
+
+
+def test_a_schema_in_place_of_a_published_one_is_named_with_its_file(gb, tmp_path):
+    """By another file of the same id no report that anybody sends would verify, and nothing would say why."""
+    file = tmp_path / "extra" / "incident" / "1.0" / "incident.avsc"
+    file.parent.mkdir(parents=True)
+    config = gb.config.read_text()
+    gb.config.write_text(config.replace("#extra = []", f'extra = ["{tmp_path / "extra"}"]'))
+    file.write_bytes(packaged("incident/1.0/incident.avsc"))
+    assert gb.run("list").code == 0
+    file.write_bytes(file.read_bytes().replace(b"The level on one axis.", b"A level on one axis."))
+    said = gb.run("list")
+    assert said.code == 1
+    assert "another incident/1.0" in said.err
+    assert "incident.avsc" in said.err
 
 
 @pytest.mark.parametrize("levels", [65, 100_000])

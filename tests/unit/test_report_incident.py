@@ -99,11 +99,11 @@ RENAMED = {
 }
 
 
-def test_every_field_of_the_crosswalk_is_there_with_its_criterion():
+def test_every_field_of_the_crosswalk_is_there_with_its_criterion_and_section():
     rows = design("VOCABULARY.md").split("## 11.")[1].split("## 12.")[0].splitlines()
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| ")][1:]
     assert len(rows) > 35
-    for ours, oecd, *_ in rows:
+    for ours, oecd, eu, *_ in rows:
         names = re.sub(r"\{[^}]*\}|\([^)]*\)", "", ours).replace("[", "").replace("]", "")
         for name in (part.strip() for part in names.split(",")):
             for slot in [] if name in NOT_SLOTS else RENAMED.get(name, name).split():
@@ -111,6 +111,7 @@ def test_every_field_of_the_crosswalk_is_there_with_its_criterion():
                 assert of is not None, slot
                 if oecd != "-":
                     assert of.crosswalk.get("oecd") == oecd, slot
+                assert eu == "-" or "eu" in of.crosswalk, slot
 
 
 def test_enumerations_are_those_of_the_vocabulary():

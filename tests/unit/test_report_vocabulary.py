@@ -32,6 +32,7 @@ def fields(values):
     [
         ({"severity": 4}, "severity_assessed_by", "None", "who assessed"),
         ({"severity": 4, "severity_assessed_by": " "}, "severity_assessed_by", "' '", "who assessed"),
+        ({"severity": 4, "severity_assessed_by": "\u200b"}, "severity_assessed_by", "'\\u200b'", "who assessed"),
         ({"severity": 8, "severity_assessed_by": "gb"}, "severity", "8", "7 DISASTER"),
         ({"severity_provisional": True}, "severity", "None", "severity_provisional"),
         (ASSESSED | {"severity_axes": [{"axis": "PEOPLE", "level": 5}]}, "severity", "4", "5, the highest"),
@@ -41,6 +42,8 @@ def fields(values):
         ({"occurred_from": DAY, "occurred_to": DAY - 1}, "occurred_to", "1970-01-01T23:59:59.999Z", "1970-01-02T00:00:00.000Z"),
         ({"occurred_day": 1, "occurred_to_day": 0}, "occurred_to_day", "1970-01-01", "occurred_day"),
         ({"occurred_month": 31, "occurred_to_month": 0}, "occurred_to_month", "1970-01-01", "1970-02-01"),
+        ({"occurred_month": 17}, "occurred_month", "1970-01-18", "the first day of that month, 1970-01-01"),
+        ({"occurred_to_month": 17}, "occurred_to_month", "1970-01-18", "the first day of that month, 1970-01-01"),
         ({"occurred_from": 0, "occurred_month": 31}, "occurred_month", "'1970-02-01'", "'1970-01-01', as occurred_from"),
         ({"occurred_from": 2**62}, "occurred_from", str(2**62), "occurred_day can be made"),
         ({"countries": ["GB", "UK"]}, "countries[1]", "'UK'", "ISO 3166-1"),

@@ -74,7 +74,9 @@ def test_the_version_of_a_view_only_grows():
             replaces(old, refused)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', "[" * 100_000, "9" * 9_999])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"version": 2}', "[" * 100_000, "9" * 9_999, '{"version": 2, "parties": [], "version": 3}']
+)
 def test_a_file_that_is_no_view_is_named_and_changes_nothing_that_holds(tmp_path, caplog, text):
     path = tmp_path / "trust.json"
     file = TrustFile(path)

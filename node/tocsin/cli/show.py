@@ -41,9 +41,9 @@ async def show(report: ReportId) -> None:
     say("")
     rows(data["fields"], empty="no copy verifies under today's trust view", columns=["field", "value"])
     say("")
-    rows(
-        data["withheld"], empty="nothing of it is withheld from us", columns=["withheld", "by", "why", "until", "rule"]
-    )
+    if any(copy["verifies"] for copy in data["copies"]):
+        columns = ["withheld", "by", "why", "until", "rule"]
+        rows(data["withheld"], empty="nothing of it is withheld from us", columns=columns)
     _more("copies", data["copies"], ["came_by", "accepted", "fields", "tlp", "verifies"])
     _more("sent", data["decisions"], ["audience", "seq", "decided", "fields", "withheld", "cause", "policy"])
     _more("holds", data["holds"], ["audience", "rule", "state", "officer", "reason"])

@@ -46,7 +46,7 @@ def _severity(values: Values) -> Iterator[Problem]:
         return
     if severity not in _LEVELS:
         yield Problem("severity", shortened(severity), _SCALE)
-    if not (assessor or "").strip():
+    if not any(map(str.isalnum, assessor or "")):
         yield Problem("severity_assessed_by", shortened(assessor), "who assessed the severity")
 
 
@@ -79,6 +79,14 @@ def _times(values: Values) -> Iterator[Problem]:
                 yield Problem(end, str(text(last)), f"not before {start}, {text(first)}")
             return
         finer_first, finer_last = first, last
+
+
+def _months(values: Values) -> Iterator[Problem]:
+    """A month is its first day: another day in it would be given to whoever may know the month alone."""
+    for name in ("occurred_month", "occurred_to_month"):
+        month = values.get(name)
+        if month is not None and (first := _or_coarsened(None, "month/1", month)) not in {None, month}:
+            yield Problem(name, str(date_text(month)), f"the first day of that month, {date_text(first)}")
 
 
 def _or_coarsened(value: int | None, by: str, finer: int | None) -> int | None:
@@ -165,6 +173,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Problem]], ...]] = (
     _severity,
     _severity_axes,
     _times,
+    _months,
     _places,
     _quantities,
     _references,
