@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.cli_desk import Folder, copied, every_command, found
+from tests.unit.cli_desk import Folder, copied, every_command
 
 from tocsin.cli import output
 from tocsin.cli.run import tell_what_waits
@@ -18,13 +18,6 @@ from tocsin.flow import topics
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Outlet, Quarantined, Resend
 from tocsin.logs import Log
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("founded")
-    found(folder)
-    return folder
 
 
 @pytest.fixture

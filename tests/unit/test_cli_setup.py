@@ -6,7 +6,7 @@ import json
 import stat
 
 import pytest
-from tests.unit.cli_desk import REPORT, Folder, copied, found
+from tests.unit.cli_desk import REPORT, Folder, copied
 
 from tocsin.config import check_files, load
 from tocsin.lab.config import load as load_lab
@@ -14,13 +14,6 @@ from tocsin.packaged import packaged
 from tocsin.policy.language import parse_policy
 from tocsin.reader.config import load as load_reader
 from tocsin.trust import load_trust
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("founded")
-    found(folder)
-    return folder
 
 
 @pytest.fixture

@@ -24,6 +24,26 @@ def test_the_map_of_the_code_has_every_file():
     assert Counter(re.findall(r"(\w+\.py)`", mapped)) == Counter(files)
 
 
+def long_without_a_reason(text):
+    """Whether source has more than 400 lines, and no line of its docstring begins with why."""
+    return text.count("\n") > 400 and not re.search(
+        r"^Long(er)? ", ast.get_docstring(ast.parse(text)) or "", re.MULTILINE
+    )
+
+
+def test_a_file_of_more_than_400_lines_says_why():
+    everything = [path for top in ("node", "tests", "deploy", "schemas") for path in (ROOT / top).rglob("*.py")]
+    assert len(everything) > 150
+    assert [str(path) for path in everything if long_without_a_reason(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_long_file_without_a_reason_is_found():
+    long = "x = 1\n" * 400
+    assert long_without_a_reason(f'"""Much."""\n{long}')
+    assert not long_without_a_reason(f'"""Much.\n\nLonger than 400 lines: it is one table."""\n{long}')
+    assert not long_without_a_reason(long)
+
+
 def texts(file):
     """The texts of a file; of source every string, with X for what is filled in."""
     text = file.read_text(encoding="utf-8")
