@@ -7,7 +7,9 @@ import json
 import pytest
 from tests.unit.cli_desk import REPORT, copied
 
-from tocsin.flow.rows import Submission
+from tocsin.flow.issue import Issue
+from tocsin.flow.ports import Conflict
+from tocsin.flow.rows import Report, Submission
 from tocsin.wire.header import Tlp
 
 
@@ -44,6 +46,20 @@ def test_a_submission_is_seen_issued_and_no_longer_waits(gb, lab):
     [listed] = gb.json("list").lines
     assert (listed["leaf"], listed["origin"], listed["title"]) == (told["issued"], "gb", REPORT["title"])
     assert len(gb.json("list", "--origin", "frontier").lines) == 1
+
+
+def test_an_issue_that_others_get_in_between_is_tried_again_and_issued_once(gb, lab, monkeypatch):
+    leaf, real, beaten = gb.submit(lab), Issue._issue, [True, True]
+
+    async def issue(self, tx, wanted, schema):
+        made = await real(self, tx, wanted, schema)
+        if beaten and beaten.pop():
+            raise Conflict("another transaction got in between")
+        return made
+
+    monkeypatch.setattr(Issue, "_issue", issue)
+    told = gb.json("issue", leaf).line["issued"]
+    assert (beaten, [row.leaf.hex() for row in gb.rows(Report, origin="gb")]) == ([], [told])
 
 
 def test_a_dismissed_submission_no_longer_waits_and_the_inbox_says_why_and_it_can_still_be_issued(gb, lab):

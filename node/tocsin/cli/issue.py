@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tocsin.cli.documents import named, read_document
-from tocsin.cli.node import at_the_desk, find_report, find_submission, in_one
+from tocsin.cli.node import at_the_desk, find_report, find_submission, in_one, without_conflict
 from tocsin.cli.output import OPTIONS, Id, command, give, now_ms, print_json, say
 from tocsin.errors import InputError
 from tocsin.flow.issue import Wanted
@@ -94,7 +94,8 @@ async def issue(
         if dry_run:
             _show_draft(wanted, schema)
             return
-        leaf = await (await desk.issue()).issue(wanted, schema)
+        issuing = await desk.issue()
+        leaf = await without_conflict(lambda: issuing.issue(wanted, schema))
     give(
         {"issued": Id(leaf), "stage": wanted.stage, "tlp": wanted.tlp.name, "sources": [Id(s) for s in wanted.sources]}
     )

@@ -34,14 +34,25 @@ async def at_the_desk() -> AsyncIterator[Desk]:
 
 async def in_one(store: Store, work: Callable[[Tx], Awaitable[T]]) -> T:
     """The result of `work` within one transaction, tried again where another one got in between."""
+
+    async def act() -> T:
+        async with store.begin() as tx:
+            return await work(tx)
+
+    return await without_conflict(act)
+
+
+async def without_conflict(act: Callable[[], Awaitable[T]]) -> T:
+    """The result of an act that makes its own transaction: tried again where another one got in between.
+
+    Nothing is done twice: of what ends as a `Conflict` nothing was written.
+    """
     for _ in range(TRIES - 1):
         try:
-            async with store.begin() as tx:
-                return await work(tx)
+            return await act()
         except Conflict:
             continue
-    async with store.begin() as tx:
-        return await work(tx)
+    return await act()
 
 
 async def find_report(tx: Tx, text: str) -> Report:
