@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from tests.unit.cli_desk import Folder, copied, every_command
@@ -117,7 +119,19 @@ def test_a_full_disk_is_said_and_who_reads_no_more_is_told_nothing(gb, monkeypat
 
     monkeypatch.setattr("tocsin.cli.parties.load", refused)
     said = gb.run("reader", "list")
-    assert (said.code, words in said.err, bool(said.err)) == (code, True, bool(words))
+    assert (said.code, words in said.err, "   do " in said.err) == (code, True, bool(words))
+    assert bool(said.err) == bool(words)
+
+
+def test_a_store_that_another_program_keeps_locked_is_said_with_a_remedy(gb, monkeypatch):
+    monkeypatch.setattr("tocsin.store.store.BUSY_S", 0.01)
+    gb.rows(Outlet)
+    with closing(
+        sqlite3.connect(load(gb.config).store_url().removeprefix("sqlite:///"), isolation_level=None)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = gb.run("--json", "inbox")
+    assert (said.code, "SQLITE_BUSY" in said.error["error"], bool(said.error["remedy"])) == (1, True, True)
 
 
 def test_every_document_of_an_import_can_be_issued(gb, tmp_path):

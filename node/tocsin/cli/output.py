@@ -233,7 +233,9 @@ def command(work: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, N
 
 def refused_by_the_system(error: OSError) -> InputError:
     """What a person is told of a path that cannot be read or written as it was meant."""
-    remedy = "Name another path, or let the user that runs this read and write there" if error.filename else ""
+    remedy = "Name another path, or let the user that runs this read and write there"
+    if not error.filename:  # a stream, as with a full disk: the command may have done what it was asked by then
+        remedy = "Look at the disk, and at where the output goes; see what was done before you run it again"
     return InputError(f"the system refuses: {error.strerror or error}", place=str(error.filename or ""), remedy=remedy)
 
 

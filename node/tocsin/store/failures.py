@@ -26,18 +26,22 @@ FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError
 _CONFLICTS = frozenset(
     {"40001", "40P01", "23505", "55P03", "SQLITE_BUSY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 )
+ONCE_MORE = (
+    "Nothing was written: try again. If it stays so, find what keeps the store locked (a backup, a shell), and end it"
+)
+"""What to do about a `Conflict` that a person sees."""
 
 
 def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
     """The failure as the flow knows it. `secret` never appears in it."""
     if isinstance(error, PoolTimeout):
-        return Conflict("other transactions kept the store busy", place=place)
+        return Conflict("other transactions kept the store busy", place=place, remedy=ONCE_MORE)
     if not isinstance(error, DBAPIError | sqlite3.Error):
         return AdapterError(f"the store failed: {type(error).__name__}", place=place)
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
     if code in _CONFLICTS:
-        return Conflict(f"another transaction got in between ({code})", place=place)
+        return Conflict(f"another transaction got in between ({code})", place=place, remedy=ONCE_MORE)
     if isinstance(error, DBAPIError) and error.statement is None and not code:
         said = " ".join(str(cause).split())
         thing = f"the database cannot be reached: {said.replace(secret, '…') if secret else said}"

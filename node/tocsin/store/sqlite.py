@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from tocsin.errors import AdapterError
 from tocsin.flow.ports import Conflict
-from tocsin.store.failures import to_the_end
+from tocsin.store.failures import ONCE_MORE, to_the_end
 from tocsin.store.transaction import Answer
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Sqlite:
             async with asyncio.timeout(self._busy_s if self._turn.locked() else None):
                 await self._turn.acquire()
         except TimeoutError:
-            raise Conflict("other transactions kept the store busy", place=self._place) from None
+            raise Conflict("other transactions kept the store busy", place=self._place, remedy=ONCE_MORE) from None
 
     def _opened(self) -> sqlite3.Connection:
         driver = self._connect()
