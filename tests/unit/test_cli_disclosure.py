@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.unit.cli_desk import POLICY, copied
 
@@ -49,17 +51,32 @@ def test_explain_names_the_rule_that_gives_or_takes_each_field(gb, lab):
     assert nobody["nothing"] == "AUDIENCE"
 
 
+def test_a_program_gets_minutes_with_their_zone(gb, lab):
+    leaf = gb.issued(lab)
+    preview = {line["audience"]: line for line in gb.json("policy", "preview", leaf).lines}
+    explained = gb.json("policy", "explain", leaf, "--audience", "public").line
+    gb.release()
+    sent = next(d for d in gb.json("show", leaf).line["decisions"] if d["audience"] == "public")
+    hop = gb.json("trace", leaf, "--audience", "public").line["steps"][1]
+    minutes = [preview["public"]["next"], hop["minute"]]
+    minutes += [why["until"] for why in (*preview["public"]["withheld"], *sent["reasons"]) if why["until"]]
+    minutes += [field["since"] for field in explained["fields"] if field["since"]]
+    assert [minute for minute in minutes if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00.000Z", minute)] == []
+
+
 def test_a_hold_is_seen_approved_and_what_it_kept_back_is_sent(gb, lab):
     leaf = gb.issued(lab)
     gb.release()
     [hold] = gb.json("hold", "list").lines
+    assert len(hold["id"]) == 64
     assert (hold["leaf"], hold["audience"], hold["rule"], hold["overdue"]) == (leaf, "jp", "hold-technical", False)
     shown = gb.json("hold", "show", hold["id"]).line
     assert "root_cause" in shown["keeps_back"]
     said = gb.run("hold", "approve", hold["id"], "--officer", " ", "--reason", "because")
     assert (said.code, "--officer" in said.err) == (1, True)
     assert gb.run("hold", "approve", hold["id"]).code == 2
-    gb.json("hold", "approve", hold["id"], "--officer", "A. Moyo", "--reason", "Minister agrees")
+    by = ["--officer", "A. Moyo", "--reason", "Minister agrees"]
+    assert gb.json("hold", "approve", hold["id"][:12], *by).line["id"] == hold["id"]
     [row] = gb.rows(Hold)
     assert (row.state, row.officer, row.reason) == ("APPROVED", "A. Moyo", "Minister agrees")
     gb.release()

@@ -108,7 +108,7 @@ async def _answer(holds: list[str], *, approve: bool, officer: str, reason: str)
 
         answered = await in_one(desk.store, act)
     for one in answered:
-        give({"id": acts.hold_id(one)[:12], "state": one.state, "audience": one.audience, "rule": one.rule})
+        give({"id": _id(one), "state": one.state, "audience": one.audience, "rule": one.rule})
 
 
 async def _find(tx: Tx, text: str) -> Hold:
@@ -146,7 +146,7 @@ async def _look(desk: Desk, tx: Tx, text: str) -> dict[str, Any]:
 
 def _row(hold: Hold, report: Report) -> dict[str, Any]:
     return {
-        "id": acts.hold_id(hold)[:12],
+        "id": _id(hold),
         "leaf": Id(hold.leaf),
         "origin": report.origin,
         "audience": hold.audience,
@@ -156,6 +156,10 @@ def _row(hold: Hold, report: Report) -> dict[str, Any]:
         "due": Moment(hold.due_ms),
         "overdue": hold.state == OPEN and hold.due_ms <= now_ms(),
     }
+
+
+def _id(hold: Hold) -> Id:
+    return Id(bytes.fromhex(acts.hold_id(hold)))
 
 
 def _schema(desk: Desk, report: Report) -> Schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,13 +27,27 @@ from tocsin.cli import (
     trace,
     watch,
 )
-from tocsin.cli.output import OPTIONS, needing
+from tocsin.cli.output import OPTIONS, begin_output, complain, log_as_json, needing
 from tocsin.cli.verify import verify_files
+from tocsin.errors import InputError
 
 _EXITS = (
     "Exit codes: 0 done; 1 refused or failed, with the thing, the place and the remedy; 2 wrong usage; "
     "3 something does not verify (verify, trace); 70 a bug; 130 interrupted."
 )
+
+
+@contextmanager
+def _wrong_usage_too() -> Iterator[None]:
+    """With --json, wrong usage is told like any other error."""
+    try:
+        yield
+    except typer.TyperException as wrong:
+        if not OPTIONS.json:
+            raise
+        thing = wrong.format_message() or "a command is missing"  # the help is no message
+        complain(InputError(thing, remedy="--help after the command shows how it is used"))
+        raise typer.Exit(wrong.exit_code) from wrong
 
 
 class _Anywhere(TyperGroup):
@@ -42,7 +58,14 @@ class _Anywhere(TyperGroup):
         end = args.index("--") if "--" in args else len(args)
         front = [word for word in args[:end] if word in {"--json", "--traceback"}]
         rest = [word for word in args[:end] if word not in {"--json", "--traceback"}]
-        return super().parse_args(ctx, front + rest + args[end:])
+        OPTIONS.json = "--json" in front  # now: the words themselves may be wrong
+        with _wrong_usage_too():
+            return super().parse_args(ctx, front + rest + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        """The command, whose words are read only here."""
+        with _wrong_usage_too():
+            return super().invoke(ctx)
 
 
 def _group(about: str) -> typer.Typer:
@@ -77,6 +100,8 @@ def options(
     """-c stands before the command; --json and --traceback anywhere."""
     del version
     OPTIONS.config, OPTIONS.json, OPTIONS.traceback = config, as_json, traceback
+    if as_json:
+        log_as_json()
 
 
 def run() -> None:
@@ -160,6 +185,7 @@ app.add_typer(development, name="dev", rich_help_panel="For labs and developers"
 
 def main() -> None:
     """The entry point of the installed command."""
+    begin_output()
     app()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import time
 import unicodedata
@@ -16,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tocsin.errors import InputError, TocsinError
+from tocsin.wire.hop import NEVER
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +76,40 @@ class Moment:
 
     def _utc(self) -> datetime:
         return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """A minute of the protocol. One that never comes is `never` for a person, null for a program."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return str(self.moment() or "never")
+
+    def moment(self) -> Moment | None:
+        """Its beginning; None where it never comes."""
+        return None if self.number >= NEVER else Moment(self.number * 60_000)
+
+
+class _JsonLog(logging.Handler):
+    """What libraries and the light clients log, as lines that a program can read among the errors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = {"level": record.levelname.lower(), "library": record.name, "said": record.getMessage()}
+        _write_json(told, sys.stderr)
+
+
+def begin_output() -> None:
+    """What a stream cannot hold is shown by its number: no text of others can end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def log_as_json() -> None:
+    """With --json, what is logged as a warning or worse is JSON, too."""
+    logging.basicConfig(handlers=[_JsonLog()])
 
 
 def now_ms() -> int:
@@ -133,8 +170,14 @@ def rows(data: Iterable[Mapping[str, Any]], *, empty: str, columns: Sequence[str
 
 def print_json(data: Mapping[str, Any]) -> None:
     """One compact line; bytes are hex, times ISO 8601."""
-    sys.stdout.write(json.dumps(data, default=_json, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    _write_json(data, sys.stdout)
+
+
+def _write_json(data: Mapping[str, Any], stream: TextIO) -> None:
+    """The line. What only UTF-8 can hold is escaped where the stream is none, and what a terminal obeys always."""
+    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    stream.write(harmless(json.dumps(data, default=_json, ensure_ascii=not unicode)) + "\n")
+    stream.flush()
 
 
 def plain(value: Any) -> str:
@@ -151,9 +194,9 @@ def plain(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with control and direction characters shown by number."""
+    """The text with control and direction characters escaped as JSON escapes them."""
     return "".join(
-        c if c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" else f"\\u{ord(c):04x}" for c in text
+        c if c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" else json.dumps(c)[1:-1] for c in text
     )
 
 
@@ -162,6 +205,8 @@ def _json(value: Any) -> Any:
         return value.raw.hex()
     if isinstance(value, Moment):
         return value.iso()
+    if isinstance(value, Minute):
+        return value.moment()
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
@@ -246,7 +291,7 @@ def complain(fault: TocsinError) -> None:
         problems = getattr(fault, "problems", ())
         if problems:
             data["problems"] = [_problem(problem) for problem in problems]
-        sys.stderr.write(json.dumps(data, default=str, ensure_ascii=False) + "\n")
+        _write_json(data, sys.stderr)
     else:
         console = Console(stderr=True, highlight=False)
         console.print(Text.assemble(("error ", "bold red"), harmless(fault.thing)), soft_wrap=True)

@@ -14,13 +14,13 @@ from tocsin.cli.output import (
     FAILED,
     OPTIONS,
     SHORT,
+    Minute,
     command,
     needing,
     now_ms,
     print_json,
     say,
 )
-from tocsin.cli.times import minute_text
 from tocsin.config import load
 from tocsin.errors import InputError
 from tocsin.flow.decide import Explanation, Nothing, explain
@@ -126,7 +126,7 @@ def _outcome(question: Question, found: Explanation) -> dict[str, Any]:
         "audience": question.audience,
         "came_by": [hop.releaser for hop in question.chain],
         "policy": f"{question.policy.id} {question.policy.version}" if question.policy else "",
-        "next": minute_text(outcome.next) if outcome.next is not None else None,
+        "next": Minute(outcome.next) if outcome.next is not None else None,
         "open_holds": list(outcome.open_holds),
     }
     if isinstance(outcome, Nothing):
@@ -139,13 +139,13 @@ def _outcome(question: Question, found: Explanation) -> dict[str, Any]:
             {
                 "fields": _names(question, why.slots),
                 "why": why.code.value,
-                "until": minute_text(why.until) if why.until else "",
+                "until": Minute(why.until) if why.until else "",
                 "rule": why.rule,
             }
             for why in body.reasons
         ],
         "limits": [
-            {"kind": entry.kind.value, "until": minute_text(entry.until), "fields": _names(question, entry.slots)}
+            {"kind": entry.kind.value, "until": Minute(entry.until), "fields": _names(question, entry.slots)}
             for entry in body.limits
         ],
     }
@@ -174,16 +174,16 @@ def _reason_lines(question: Question, told: dict[str, Any]) -> Iterator[str]:
         until = f" until {why['until']}" if why["until"] else ""
         rule = f" by {why['rule']}" if why["rule"] else ""
         yield f"{why['why'].lower()}{until}{rule}: {_listed(question, why['fields'])}"
-    kinds: dict[tuple[str, str], list[str]] = {}
+    kinds: dict[tuple[Minute, str], list[str]] = {}
     for limit in told["limits"]:
         whole = limit["fields"] == told["disclosed"]
-        what = "nothing" if whole and limit["until"] == "never" else _listed(question, limit["fields"])
+        what = "nothing" if whole and limit["until"].moment() is None else _listed(question, limit["fields"])
         kinds.setdefault((limit["until"], what), []).append(limit["kind"])
-    for (until, what), named in kinds.items():
+    for (moment, what), named in kinds.items():
         if what == "nothing":
             yield f"may pass nothing of it on to {', '.join(named)}"
         else:
-            yield f"may pass on to {', '.join(named)} {'never' if until == 'never' else f'from {until}'}: {what}"
+            yield f"may pass on to {', '.join(named)} {f'from {moment}' if moment.moment() else moment}: {what}"
 
 
 def _listed(question: Question, names: Sequence[str]) -> str:
@@ -198,7 +198,7 @@ def _grouped(question: Question, lines: Sequence[FieldLine]) -> Iterator[str]:
     """Fields that stand alike, under what gives or takes them."""
     groups: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        given = "given" if line.given else "not given" if line.since is None else f"from {minute_text(line.since)}"
+        given = "given" if line.given else "not given" if line.since is None else f"from {Minute(line.since)}"
         words = [line.barrier] if line.barrier else []
         words += [_because(b) for b in line.because] or ["no rule that matches names it"]
         groups.setdefault((given, "; ".join(words)), []).append(line.field)
@@ -220,14 +220,14 @@ def _field(line: FieldLine) -> dict[str, Any]:
     return {
         "field": line.field,
         "given": line.given,
-        "since": minute_text(line.since) if line.since is not None else None,
+        "since": Minute(line.since) if line.since is not None else None,
         "barrier": line.barrier,
         "because": [
             {
                 "rule": b.rule,
                 "effect": b.effect.value,
                 "sure": b.sure,
-                "moment": minute_text(b.moment) if b.moment is not None else None,
+                "moment": Minute(b.moment) if b.moment is not None else None,
                 "answer": b.answer,
                 "basis": b.basis,
             }
@@ -240,7 +240,7 @@ def _because(b: Because) -> str:
     word = {"GRANT": "given by", "FOREVER": "withheld by", "EMBARGO": "embargoed by", "HOLD": "held by"}[b.effect.value]
     said = f"{word} {b.rule}"
     if b.moment is not None and b.effect.value == "EMBARGO":
-        said += f" until {minute_text(b.moment)}"
+        said += f" until {Minute(b.moment)}"
     if b.effect.value == "HOLD":
         said += f" ({b.answer or 'open'})"
     return said if b.sure else f"{said} (its condition is not known)"

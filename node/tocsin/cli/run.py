@@ -25,7 +25,7 @@ async def run_node() -> int:
     async with desk(config) as opened, only_one(config.node.data):
         signer = make_signer(config)
         await signer.open()
-        log = Log(sys.stderr, config.log.level)
+        log = Log(sys.stderr, config.log.level, human=False if OPTIONS.json else None)
         log.take_over_libraries()
         app = App(opened, signer, log)
         stop = asyncio.Event()

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tocsin.cli.node import at_the_desk, find_report, in_one
-from tocsin.cli.output import OPTIONS, Id, Moment, command, give, now_ms, print_json, rows, say
-from tocsin.cli.times import minute_text
+from tocsin.cli.output import OPTIONS, Id, Minute, Moment, command, give, now_ms, print_json, rows, say
 from tocsin.flow.opened import Opened
 from tocsin.flow.rows import Copy, Decided, Hold, Report, Submission, Withholding
 from tocsin.reader.seen import Seen, seen_of
@@ -146,7 +145,7 @@ async def _decisions(tx: Tx, report: Report, schema: Schema | None) -> list[dict
             {
                 "fields": _names(why.slots, schema),
                 "why": why.code.value,
-                "until": minute_text(why.until) if why.until else "",
+                "until": Minute(why.until) if why.until else "",
                 "rule": why.rule,
             }
             for why in body.reasons

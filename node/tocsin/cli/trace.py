@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tocsin.cli.node import at_the_desk, find_report, in_one
-from tocsin.cli.output import DONE, OPTIONS, SHORT, UNVERIFIED, command, now_ms, print_json, say
-from tocsin.cli.times import minute_text
+from tocsin.cli.output import DONE, OPTIONS, SHORT, UNVERIFIED, Minute, command, now_ms, print_json, say
 from tocsin.cli.trust import known_trust
 from tocsin.errors import InputError
 from tocsin.flow import topics
@@ -140,7 +139,7 @@ def _hop_step(hop: Hop, body: HopBody, prev: bytes, envelope: Envelope, trust: T
         "by": body.releaser,
         "to": body.audience,
         "kind": body.kind.value,
-        "minute": minute_text(body.minute),
+        "minute": Minute(body.minute),
         "tlp": body.tlp.name,
         "disclosed": body.mask_out.bit_count(),
         "withheld": sum(why.slots.bit_count() for why in body.reasons),
