@@ -72,7 +72,8 @@ def test_a_report_goes_from_the_lab_to_a_public_reader_by_commands_alone(hour, t
     running = process(gb, "run")
     try:
         (tmp_path / "report.json").write_text(json.dumps(REPORT))
-        receipt = lab.json("report", tmp_path / "report.json", "--tlp", "clear", "--wait", "90").line
+        spooled, receipt = lab.json("report", tmp_path / "report.json", "--tlp", "clear", "--wait", "90").lines
+        assert spooled["leaf"] == receipt["leaf"]
         assert (receipt["receipt"], receipt["from"]) == ("ACCEPTED", "gb")
         [waiting] = gb.json("inbox").lines
         assert waiting["leaf"] == receipt["leaf"]

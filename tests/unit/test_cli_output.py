@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from tests.unit.cli_desk import Folder, copied
 
-from tocsin.cli.output import Minute, print_json
+from tocsin.cli.output import INTERRUPTED, Minute, print_json
 from tocsin.wire.hop import NEVER
 
 TITLE = "☕ 日本語 \x9b31m \u202egnihton"
+TOCSIN = [sys.executable, "-m", "tocsin.cli.main"]
 
 
 @pytest.fixture
@@ -23,12 +25,13 @@ def world(base, tmp_path):
 
 def process(folder, *words, **variables):
     """(exit code, output, errors) of a command in a process of its own; the last two as bytes."""
-    run = [sys.executable, "-m", "tocsin.cli.main", *map(str, words)]
-    done = subprocess.run(run, cwd=folder.path, env={**os.environ, **variables}, capture_output=True, check=False)
+    done = subprocess.run(
+        [*TOCSIN, *map(str, words)], cwd=folder.path, env={**os.environ, **variables}, capture_output=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "UTF-8"])
+@pytest.mark.parametrize("encoding", ["latin-1", "UTF-8"])
 def test_a_stream_that_cannot_hold_a_title_shows_it_all_the_same(world, encoding):
     gb, lab = world
     gb.submit(lab, {"title": TITLE})
@@ -76,3 +79,16 @@ def test_what_a_client_logs_is_json_among_the_errors(world, tmp_path):
     code, _, err = process(lab, "--json", "report", tmp_path / "report.json", "--wait", "0.5")
     told = [json.loads(line) for line in err.splitlines()]
     assert (code, {line.get("library") for line in told} >= {"tocsin.lab"}, "error" in told[-1]) == (1, True, True)
+
+
+def test_a_report_whose_receipt_nobody_awaits_any_more_has_said_its_leaf(world, tmp_path):
+    _, lab = world
+    (tmp_path / "report.json").write_text(json.dumps({"title": "a title"}))
+    run = [*TOCSIN, "--json", "report", str(tmp_path / "report.json"), "--wait", "250"]
+    with subprocess.Popen(run, cwd=lab.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        spooled = json.loads(running.stdout.readline())
+        running.send_signal(signal.SIGINT)
+        assert running.wait() == INTERRUPTED
+    (tmp_path / "update.json").write_text(json.dumps({"title": "it goes on"}))
+    later = process(lab, "--json", "report", tmp_path / "update.json", "--follows", spooled["leaf"], "--wait", "0.1")
+    assert json.loads(later[1])["incident"] == spooled["incident"]

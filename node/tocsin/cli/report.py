@@ -35,7 +35,11 @@ async def report(
     exercise: Exercise = False,
     wait: Wait = 0.0,
 ) -> int:
-    """Sign a report as a lab and send it to its institute; it is on the disk before anything is sent."""
+    """Sign a report as a lab and send it to its institute; it is on the disk before anything is sent.
+
+    Its leaf is said as soon as it is in the spool: it will be sent then, whatever becomes of this command. With --json
+    that is one line; with --wait the receipt is a second one.
+    """
     from tocsin.lab import Reporter  # noqa: PLC0415 - the Kafka client costs half a second that others need not wait
 
     document = read_document(file)
@@ -48,21 +52,17 @@ async def report(
             exercise=exercise,
         )
         told = {"leaf": Id(pending.leaf), "incident": Id(pending.incident), "revision": pending.revision}
-        told |= {"record": Id(pending.record)}
+        give(told | {"record": Id(pending.record)})
+        say(f"kept in the spool, and will be sent; to continue it later: --follows {pending.leaf.hex()}")
         if not wait:
-            give(told)
-            say(f"kept in the spool; to continue it later: --follows {pending.leaf.hex()}")
             return DONE
         try:
             receipt = await pending.receipt(wait)
         except TimeoutError as late:
-            give(told)
-            remedy = "It is in the spool and will be sent: run the client again, or wait longer"
+            remedy = "Do not report it again: it is in the spool, and the next report takes it along. Or wait longer"
             raise InputError(str(late), place=str(lab), remedy=remedy) from late
-    give(
-        told
-        | {"receipt": receipt.decision, "reason": receipt.reason, "from": receipt.node, "at": Moment(receipt.time_ms)}
-    )
+    answer = {"leaf": Id(pending.leaf), "receipt": receipt.decision, "reason": receipt.reason}
+    give(answer | {"from": receipt.node, "at": Moment(receipt.time_ms)})
     return DONE if receipt.decision != "REJECTED" else FAILED
 
 
