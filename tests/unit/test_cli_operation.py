@@ -100,6 +100,21 @@ def test_import_writes_documents_and_never_over_edited_ones(tmp_path):
     assert first.read_text() == "edited"
 
 
+def test_an_import_that_fills_the_disk_leaves_nothing_that_the_next_one_takes_for_written(tmp_path, monkeypatch):
+    pytest.importorskip("genai_incidents")
+    folder = Folder(tmp_path / "work")
+    words = ["import", "genai-incidents", "--limit", "1", "--out", "docs"]
+    with monkeypatch.context() as full:
+
+        def refused(_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr("os.fsync", refused)
+        said = folder.run("--json", *words)
+    assert (said.code, list((folder.path / "docs").iterdir())) == (1, [])
+    assert folder.json(*words).line["written"] == 1
+
+
 def test_a_path_that_the_system_refuses_is_named_with_a_remedy(tmp_path):
     pytest.importorskip("genai_incidents")
     folder = Folder(tmp_path / "work")

@@ -46,6 +46,11 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> None:
         raise InputError(f"the file cannot be written ({error.strerror})", place=str(path), remedy=_WRITABLE) from error
 
 
+def write_whole(path: Path, text: str) -> None:
+    """A file with that text, in place of the one that is there: whole, or as if nothing had been written."""
+    _beside(path, text).replace(path)
+
+
 def edit_config(
     path: Path,
     change: Callable[[tomlkit.TOMLDocument], None],
@@ -133,8 +138,7 @@ def replace_trust(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) ->
     if new == old:
         return
     replaces(load_trust(old), load_trust(new))
-    fresh = _beside(path, trust_text(new))
-    fresh.replace(path)
+    write_whole(path, trust_text(new))
 
 
 def trust_text(document: Mapping[str, Any]) -> str:
@@ -164,6 +168,7 @@ def _beside(path: Path, text: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        fresh.unlink(missing_ok=True)
         raise InputError(
             f"the file cannot be written ({error.strerror})", place=str(fresh), remedy=_WRITABLE
         ) from error

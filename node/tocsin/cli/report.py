@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli.documents import named, read_document
+from tocsin.cli.files import write_whole
 from tocsin.cli.output import DONE, FAILED, Id, Moment, command, give, say
 from tocsin.errors import InputError
 from tocsin.wire.header import Stage, Tlp
@@ -75,13 +76,11 @@ async def import_genai_incidents(limit: Limit = None, out: Out = Path("genai-inc
     for record in islice(incidents(), limit):
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{_file_name(str(record['id']))}.json"
-        text = json.dumps(document(record), indent=2, ensure_ascii=False) + "\n"
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-            written += 1
-        except FileExistsError:
+        if path.exists():
             kept += 1
+            continue
+        write_whole(path, json.dumps(document(record), indent=2, ensure_ascii=False) + "\n")
+        written += 1
     give({"written": written, "there_already": kept, "folder": str(out)})
     if written:
         say("`tocsin report FILE --as lab.toml` sends one; `tocsin issue --new FILE` issues one")
