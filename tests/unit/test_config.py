@@ -160,6 +160,8 @@ def test_whatever_stands_where_a_table_should_is_a_problem_and_never_a_crash(tmp
         '[keys]\nrelay = "-----BEGIN PRIVATE KEY-----swordfish"',
         '[keys]\nrelay_passphrase = { file = "a", env = "swordfish" }',
         "[keys]\nrelay_passphrase = { }",
+        '[[peer]]\nid = "jp"\nbootstrap = "jp:swordfish@h"',
+        '[[peer]]\nid = "jp"\nbootstrap = "jp:1,swordfish@127.0.0.1:9092"',
     ],
 )
 def test_a_secret_stands_in_a_reference_or_nowhere_and_is_not_repeated_in_the_error(tmp_path, text):

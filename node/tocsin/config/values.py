@@ -69,6 +69,8 @@ def _address(text: str) -> str:
 
 def _addresses(text: str) -> str:
     """HOST:PORT, or several of them with commas between."""
+    if "@" in text:  # before it is taken apart: what stands before may be a password, with any character in it
+        raise Wrong("an address holds no user and no password", "Write HOST:PORT, and the user in username")
     return ",".join(_address(one.strip()) for one in text.split(","))
 
 
