@@ -86,6 +86,11 @@ async def when(world, work):
     return await task
 
 
+async def read(subscriber):
+    """Every report that is there now."""
+    return [seen async for seen in subscriber.available()]
+
+
 async def publish(world, *titles, **values):
     """gb issues a report of each title and releases it; returns their leaves."""
     gb, leaves = world.nodes["gb"], []

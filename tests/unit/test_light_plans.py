@@ -39,7 +39,7 @@ FEW = {
     "tally": "one row a kind of verdict",
     "unverified": "MOST_UNVERIFIED rows at the most",
     "submission_waiting": "an index of what is not both sent and answered yet",
-    "quarantine_kept": "an index of KEPT_VALUES rows at the most",
+    "reread": "one row a reason",
 }
 """Tables and indexes that may be read from end to end, and why that does no harm."""
 IN, BACK = topics.submissions("gb", "frontier"), topics.receipts("gb", "frontier")
@@ -149,6 +149,6 @@ async def test_every_question_of_a_readers_client_is_served_by_an_index(tmp_path
         counts = subscriber.health().counts
     assert {seen.framed: seen.notes for seen in shown if seen.leaf not in {a, b}} == notes
     assert (len(shown), counts["repeat"]) == (2 + len(notes), 1)
-    assert questions.tables() == {"place", "held", "rung", "head", "note", "quarantine", "tally", "owner"}
+    assert questions.tables() == {*("place", "held", "rung", "head", "note", "quarantine", "reread", "tally", "owner")}
     assert questions.wrong() == []
-    assert questions.excused() == {"place", "quarantine_kept", "tally", "owner"}
+    assert questions.excused() == {"place", "reread", "tally", "owner"}

@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from tests.crash.world import SCHEMA, START_MS, trust_document
+from tests.crash.world import SCHEMA, START_MS
 from tests.unit.clients import (
     OUT,
     copies_that_disagree,
@@ -14,46 +14,22 @@ from tests.unit.clients import (
     envelopes,
     exercise_of,
     forked_head,
-    in_memory,
     indented,
     publish,
+    read,
     signed_hop,
-    subscribe,
-    write_trust,
 )
 
 import tocsin.reader
 from tocsin.errors import AdapterError, ConfigError
-from tocsin.flow import topics
-from tocsin.flow.outbox import CONTENT_TYPE
 from tocsin.flow.ports import Outbound
 from tocsin.memory import Faults, MemoryBroker
-from tocsin.reader import Condition, Subscriber, state
+from tocsin.reader import Condition
 from tocsin.reader.config import load
 from tocsin.reader.health import SILENT_MS
 from tocsin.wire.envelope import frame_envelope, parse_envelope
 from tocsin.wire.hop import Code, parse_body
 from tocsin.wire.reasons import Note, Reason
-from tocsin.wire.statement import is_statement
-
-
-@pytest.fixture
-def client(tmp_path, world, gb):
-    """A function: another client over the same files, on gb's broker or another one."""
-
-    def make(broker=gb.broker, more="", faults=None):
-        path = (
-            subscribe(tmp_path, more=more)
-            if more or not (tmp_path / "reader.toml").exists()
-            else tmp_path / "reader.toml"
-        )
-        return Subscriber(load(path), carriage=in_memory(broker, faults), clock=world.clock)
-
-    return make
-
-
-async def read(subscriber):
-    return [seen async for seen in subscriber.available()]
 
 
 def test_the_configuration_in_the_docstring_loads(tmp_path):
@@ -190,37 +166,6 @@ async def publish_while_down(world, gb):
     return await publish(world, "later")
 
 
-async def test_nothing_bad_stops_it_and_everything_refused_is_kept_with_its_reason(client, world, gb):
-    leaves = await publish(world, "a", "b")
-    first, second = envelopes(gb.broker)
-    for_ke = next(r for r in gb.broker.records(topics.stream("gb", "ke")) if not is_statement(r.value))
-    head = next(record for record in gb.broker.records(OUT) if is_statement(record.value))
-    bad = {
-        b"": Reason.FRAMING,
-        b"\xc3\x01" + bytes(300): Reason.FRAMING,
-        b"x" * 262_145: Reason.SIZE,
-        first.value[:-10] + bytes([first.value[-10] ^ 1]) + first.value[-9:]: Reason.HOP_SIGNATURE_INVALID,
-        for_ke.value: Reason.STREAM_SOURCE,
-        head.value[:-1] + bytes([head.value[-1] ^ 1]): Reason.STATEMENT_SIGNATURE,
-        first.value[:-1]: Reason.ENVELOPE_MALFORMED,
-    }
-    other = MemoryBroker(world.clock)
-    other.create(OUT)
-    for value in bad:
-        other.append(Outbound(OUT, b"", value, (("tocsin-seq", b"\xff" * 16), ("tocsin-seq", b"short"))))
-    other.append(Outbound(OUT, first.key, first.value, first.headers))
-    for value in bad:
-        other.append(Outbound(OUT, b"", value, (("content-type", CONTENT_TYPE),)))
-    other.append(Outbound(OUT, second.key, second.value, second.headers))
-    async with client(other) as subscriber:
-        assert [seen.leaf for seen in await read(subscriber)] == leaves
-        kept = await subscriber.quarantine()
-        assert {one.value: one.reason for one in kept} == bad
-        counts = subscriber.health().counts
-        assert counts["rejected.FRAMING"] == 4
-        assert sum(n for name, n in counts.items() if name.startswith("rejected.")) == 2 * len(bad)
-
-
 async def test_a_flipped_bit_anywhere_in_a_record_is_refused_and_the_true_one_is_shown(client, world, gb):
     (leaf,) = await publish(world, "a")
     (true,) = envelopes(gb.broker)
@@ -248,36 +193,6 @@ async def test_a_bug_of_ours_on_one_record_does_not_stop_the_stream(client, worl
     async with client() as subscriber:
         assert [seen.leaf for seen in await read(subscriber)] == leaves[1:]
         assert [one.reason for one in await subscriber.quarantine()] == [Reason.INTERNAL]
-
-
-@pytest.mark.parametrize("kept_values", [1000, 1])
-async def test_what_trust_did_not_know_yet_is_shown_when_it_does_also_where_the_bytes_were_not_kept(
-    client, world, tmp_path, monkeypatch, kept_values
-):
-    monkeypatch.setattr(state, "KEPT_VALUES", kept_values)
-    leaves = await publish(world, "a", "b", "c")
-    path = subscribe(tmp_path)
-    document = trust_document()
-    document["parties"][0]["keys"] = document["parties"][0]["keys"][1:]  # gb's relay key alone
-    path.with_name("trust.json").write_text(json.dumps(document))
-    async with client() as subscriber:
-        assert await read(subscriber) == []
-        assert [one.reason for one in await subscriber.quarantine()] == [Reason.KEY_UNKNOWN] * 3
-        write_trust(tmp_path, version=2)
-        assert [seen.leaf for seen in await read(subscriber)] == leaves
-        assert await subscriber.quarantine() == []
-    async with client() as subscriber:
-        assert await read(subscriber) == []
-
-
-async def test_a_record_from_the_future_is_shown_when_its_time_has_come(client, world):
-    leaves = await publish(world, "a")
-    world.clock.ms -= 3_600_000
-    async with client() as subscriber:
-        assert await read(subscriber) == []
-        assert {one.reason for one in await subscriber.quarantine()} >= {Reason.NOT_YET_VALID}
-        world.clock.ms += 3_600_000
-        assert [seen.leaf for seen in await read(subscriber)] == leaves
 
 
 async def test_drills_and_reports_are_never_mixed(client, world, gb, tmp_path):

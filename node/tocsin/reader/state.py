@@ -20,7 +20,7 @@ from tocsin.wire.statement import StreamHead
 from tocsin.wire.stream import StreamState
 
 KEPT_VALUES = 1_000
-"""Rejected records whose bytes are kept; of more only place, hash and reason: the topic is read again for them."""
+"""Records with their bytes that may still become valid; for more of them the topic is read again (table `reread`)."""
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER, stream TEXT NOT NULL)",
@@ -38,19 +38,26 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS note (seq INTEGER PRIMARY KEY, note TEXT NOT NULL, subject TEXT, at_ms INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS quarantine (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, offset INTEGER NOT NULL, headers TEXT NOT NULL,
-        reason TEXT NOT NULL, accused TEXT NOT NULL, size INTEGER NOT NULL, value BLOB, at_ms INTEGER NOT NULL)""",
-    # Apart from each other: those with their bytes are at most KEPT_VALUES, the others as many as somebody sends.
-    "CREATE INDEX IF NOT EXISTS quarantine_kept ON quarantine (reason, at_ms, offset) WHERE value IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS quarantine_valueless ON quarantine (reason, offset) WHERE value IS NULL",
+        reason TEXT NOT NULL, accused TEXT NOT NULL, size INTEGER NOT NULL, value BLOB, at_ms INTEGER NOT NULL,
+        due_ms INTEGER)""",
+    # Those that wait for a second trial have a `due_ms`: from when it may go well; 0 where trust or schemas must move.
+    "CREATE INDEX IF NOT EXISTS quarantine_waiting ON quarantine (due_ms, offset) WHERE due_ms IS NOT NULL",
+    # Where to read again, and from when, for those that may become valid and found no room.
+    "CREATE TABLE IF NOT EXISTS reread (reason TEXT PRIMARY KEY, offset INTEGER NOT NULL, due_ms INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
 )
 
 
 _QUARANTINE = """
-    INSERT OR IGNORE INTO quarantine (digest, offset, headers, reason, accused, size, value, at_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-_RETRIABLE = "SELECT offset, seq FROM quarantine WHERE value IS NOT NULL AND reason = ? AND at_ms >= ?"
-_VALUELESS = "FROM quarantine WHERE value IS NULL AND reason = ?"
+    INSERT INTO quarantine (digest, offset, headers, reason, accused, size, value, at_ms, due_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (digest) DO UPDATE
+    SET reason = excluded.reason, accused = excluded.accused, value = excluded.value, due_ms = excluded.due_ms"""
+_STILL = """
+    UPDATE quarantine SET reason = ?, accused = ?, due_ms = ?, value = CASE WHEN ? THEN value END WHERE seq = ?"""
+_REREAD = """
+    INSERT INTO reread VALUES (?, ?, ?)
+    ON CONFLICT (reason) DO UPDATE SET offset = min(offset, excluded.offset), due_ms = min(due_ms, excluded.due_ms)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A record in quarantine. `value` is None beyond the number of records whose bytes are kept."""
+    """A record in quarantine. `value` is there where it is tried again, accuses somebody, or shows a bug of ours."""
 
     reason: Reason
     accused: str
@@ -162,19 +169,39 @@ def noted(db: sqlite3.Connection) -> list[Noted]:
 
 
 def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms: int) -> None:
-    """Keep a rejected record; the same bytes again change nothing."""
-    kept = db.execute("SELECT count(*) FROM quarantine WHERE value IS NOT NULL").fetchone()[0]
+    """Keep a rejected record; of the same bytes that wait already nothing changes, of others the last verdict counts."""
+    digest = hashlib.sha256(record.value).digest()
+    if db.execute("SELECT 1 FROM quarantine WHERE digest = ? AND due_ms IS NOT NULL", (digest,)).fetchone():
+        return
+    due_ms = _due_ms(verdict, now_ms)
+    value = record.value if due_ms is not None or _tells(verdict) else None
+    waiting = db.execute("SELECT count(*) FROM quarantine WHERE due_ms IS NOT NULL").fetchone()[0]
+    if due_ms is not None and waiting >= KEPT_VALUES:
+        db.execute(_REREAD, (verdict.reason, record.offset, due_ms))
+        due_ms = value = None
     row = (
-        hashlib.sha256(record.value).digest(),
+        digest,
         record.offset,
         json.dumps([[name, value.hex()] for name, value in record.headers[:16]]),
-        verdict.reason.value,
+        verdict.reason,
         verdict.accused,
         len(record.value),
-        record.value if kept < KEPT_VALUES else None,
+        value,
         now_ms,
+        due_ms,
     )
     db.execute(_QUARANTINE, row)
+
+
+def _tells(verdict: Rejected) -> bool:
+    """Whether the bytes tell something although they stay refused: they prove who signed them, or show a bug of ours."""
+    return bool(verdict.accused) or verdict.reason is Reason.INTERNAL
+
+
+def _due_ms(verdict: Rejected, now_ms: int) -> int | None:
+    """When a second trial may go well; None for what is final, or is not tried again that late (protocol section 6)."""
+    due = verdict.reason in RETRIABLE and verdict.until_ms <= now_ms + NOT_YET_MS
+    return verdict.until_ms if due else None
 
 
 def refused(db: sqlite3.Connection) -> list[Refused]:
@@ -184,19 +211,20 @@ def refused(db: sqlite3.Connection) -> list[Refused]:
 
 
 def retriable(db: sqlite3.Connection, now_ms: int, *, moved: bool) -> list[int]:
-    """Rows to try again, in stream order: all that trust may change where it `moved`, else only what was too early."""
-    found: list[tuple[int, int]] = []
-    for reason in RETRIABLE if moved else {Reason.NOT_YET_VALID}:
-        since = now_ms - NOT_YET_MS if reason is Reason.NOT_YET_VALID else 0
-        found += db.execute(_RETRIABLE, (reason, since))
+    """Rows to try again, in stream order: those whose time has come, and where trust `moved` those that it may change."""
+    found = db.execute("SELECT offset, seq FROM quarantine WHERE due_ms BETWEEN ? AND ?", (0 if moved else 1, now_ms))
     return [seq for _, seq in sorted(found)]
 
 
-def forget_valueless(db: sqlite3.Connection) -> int | None:
-    """Where to read the topic again for records that may verify now and whose bytes were not kept; None for none."""
-    first = [db.execute(f"SELECT min(offset) {_VALUELESS}", (reason,)).fetchone()[0] for reason in RETRIABLE]
-    db.executemany(f"DELETE {_VALUELESS}", [(reason,) for reason in RETRIABLE])
-    return min((offset for offset in first if offset is not None), default=None)
+def read_again(db: sqlite3.Connection, now_ms: int, *, moved: bool) -> int | None:
+    """Where to read the topic again for records as `retriable`, whose bytes are not kept; None for none.
+
+    Asked once, forgotten: whatever is refused there again, says so again. What the topic no longer has stays refused.
+    """
+    due = (0 if moved else 1, now_ms)
+    found = db.execute("SELECT min(offset) FROM reread WHERE due_ms BETWEEN ? AND ?", due).fetchone()[0]
+    db.execute("DELETE FROM reread WHERE due_ms BETWEEN ? AND ?", due)
+    return found if found is None else int(found)
 
 
 def resting(db: sqlite3.Connection, seq: int) -> bytes:
@@ -204,11 +232,13 @@ def resting(db: sqlite3.Connection, seq: int) -> bytes:
     return bytes(db.execute("SELECT value FROM quarantine WHERE seq = ?", (seq,)).fetchone()[0])
 
 
-def release_from_quarantine(db: sqlite3.Connection, seq: int) -> None:
-    """It verified after all."""
-    db.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
+def release_from_quarantine(db: sqlite3.Connection, framed: bytes) -> None:
+    """It verified, perhaps after all."""
+    db.execute("DELETE FROM quarantine WHERE digest = ?", (hashlib.sha256(framed).digest(),))
 
 
-def still_refused(db: sqlite3.Connection, seq: int, verdict: Rejected) -> None:
+def still_refused(db: sqlite3.Connection, seq: int, verdict: Rejected, now_ms: int) -> None:
     """It was tried again; the reason may be another now."""
-    db.execute("UPDATE quarantine SET reason = ?, accused = ? WHERE seq = ?", (verdict.reason, verdict.accused, seq))
+    due_ms = _due_ms(verdict, now_ms)
+    row = (verdict.reason, verdict.accused, due_ms, due_ms is not None or _tells(verdict), seq)
+    db.execute(_STILL, row)

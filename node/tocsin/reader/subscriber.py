@@ -31,7 +31,7 @@ R = TypeVar("R")
 BATCH = 200
 POLL_S = 1.0
 TOO_EARLY_MS = 60_000
-"""How often records from the future are tried again."""
+"""How often is looked for records from the future whose time has come."""
 
 _CALM = frozenset({Note.HEALED, Note.REVISION_MISSING})
 _LOG = logging.getLogger("tocsin.reader")
@@ -215,10 +215,13 @@ class Subscriber:
         trust, now_ms = self._trust.current(), self._clock()
         moved = trust is not self._tried_by
         self._tried_by, self._tried_ms = trust, now_ms
-        self._again.extend(await self._file.run(lambda db: state.retriable(db, now_ms, moved=moved), commit=False))
-        earlier = await self._file.run(state.forget_valueless, commit=False) if moved else None
+        found = await self._file.run(lambda db: state.retriable(db, now_ms, moved=moved), commit=False)
+        self._again = deque(dict.fromkeys([*self._again, *found]))  # a reader that takes its time may have some left
+        earlier = await self._file.run(lambda db: state.read_again(db, now_ms, moved=moved), commit=False)
         if earlier is not None:
+            _LOG.info("the stream is read again from offset %d, for what may verify now", earlier)
             self._place.next, self._dirty = min(earlier, self._place.next or 0), True
+            self._fetched.clear()  # it comes again, in its turn
             await self._topic.close()
 
     async def _resume(self) -> None:

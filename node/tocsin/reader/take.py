@@ -70,9 +70,8 @@ class Intake:
         """One record out of quarantine; the stream noted it when it arrived."""
         judged = self._judge(db, state.resting(db, row), trust, now_ms)
         if isinstance(judged, Rejected):
-            state.still_refused(db, row, judged)
+            state.still_refused(db, row, judged, now_ms)
             return Taken("")
-        state.release_from_quarantine(db, row)
         return self._admit(db, place, judged, [], now_ms)
 
     def _judge(self, db: sqlite3.Connection, framed: bytes, trust: TrustView, now_ms: int) -> _Judged | Rejected:
@@ -124,6 +123,7 @@ class Intake:
     ) -> Taken:
         seen = judged.seen
         leaf, header = seen.leaf, seen.header
+        state.release_from_quarantine(db, seen.framed)
         repeat = state.holds(db, leaf, seen.chain)
         if not repeat:
             union = [Note.LADDER_MISMATCH] if judged.mismatch else []
