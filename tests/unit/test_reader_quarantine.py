@@ -2,18 +2,22 @@
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tests.crash.world import trust_document
-from tests.unit.clients import OUT, envelopes, publish, read, subscribe, write_trust
+from tests.unit.clients import OUT, copy, envelopes, forked_head, publish, read, signed_anew, subscribe, write_trust
 
+from tocsin.errors import AdapterError
 from tocsin.flow import topics
 from tocsin.flow.outbox import CONTENT_TYPE
 from tocsin.flow.ports import Outbound
+from tocsin.flow.rejects import HEADER_KEPT, HEADERS_KEPT
 from tocsin.memory import Faults, MemoryBroker
 from tocsin.reader import Condition, state
 from tocsin.reader.subscriber import TOO_EARLY_MS
-from tocsin.wire.reasons import NOT_YET_MS, Reason
+from tocsin.wire.reasons import NOT_YET_MS, Note, Reason
 from tocsin.wire.statement import is_statement
 
 
@@ -180,6 +184,54 @@ async def test_what_was_fetched_and_not_taken_yet_does_not_pass_over_what_is_to_
         assert (await anext(subscriber)).leaf == first
         world.clock.ms += 3_600_000
         assert [seen.leaf for seen in await read(subscriber)] == [later, last]
+
+
+async def test_who_floods_the_topic_does_not_fill_the_disk_nor_push_out_what_another_reason_tells(
+    client, world, gb, monkeypatch
+):
+    monkeypatch.setattr(state, "KEPT_REFUSED", 3)
+    (leaf,) = await publish(world, "a")
+    (true,) = envelopes(gb.broker)
+    wrong = signed_anew(true.value, schema_sha256=b"\1" * 32)
+    headers = tuple(("n" * 1000, bytes(1000)) for _ in range(100))
+    other = MemoryBroker(world.clock)
+    other.create(OUT)
+    for value in (wrong, *(b"junk %d" % i for i in range(10)), true.value):
+        other.append(Outbound(OUT, b"", value, headers))
+    async with client(other) as subscriber:
+        assert [seen.leaf for seen in await read(subscriber)] == [leaf]
+        kept = [(one.offset, one.reason, one.value) for one in await subscriber.quarantine()]
+        mismatch = (0, Reason.SCHEMA_MISMATCH, wrong)  # its bytes prove that gb signed it
+        assert kept == [mismatch, *((offset, Reason.FRAMING, None) for offset in (8, 9, 10))]
+        assert subscriber.health().counts["rejected.FRAMING"] == 10
+        cut = await subscriber._file.run(lambda db: db.execute("SELECT headers FROM quarantine").fetchone()[0])
+        assert json.loads(cut) == [["n" * HEADER_KEPT, "00" * HEADER_KEPT]] * HEADERS_KEPT
+
+
+async def test_of_notes_the_newest_of_each_kind_are_kept_and_the_heads_that_prove_a_fork_all(
+    client, world, gb, monkeypatch
+):
+    monkeypatch.setattr(state, "KEPT_NOTES", 2)
+    await publish(world, "a", "b", "c")
+    lost = envelopes(gb.broker)[1]
+    other = copy(gb.broker, MemoryBroker(world.clock), lambda record: record.value != lost.value)
+    for n in range(5):
+        other.append(forked_head(gb, 1, bytes([n]) * 32))
+    async with client(other) as subscriber:
+        await read(subscriber)
+        assert [one.note for one in await subscriber.notes()] == [Note.GAP, Note.FORK, Note.FORK]
+        heads = await subscriber._file.run(lambda db: db.execute("SELECT head FROM head WHERE seq = 1").fetchall())
+        assert len(heads) == 1 + 5
+
+
+async def test_a_state_file_of_another_version_is_an_error_that_says_so(client, tmp_path):
+    path = tmp_path / "reader.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE quarantine (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL)")
+    path.chmod(0o600)
+    with pytest.raises(AdapterError, match=r"no such column: due_ms.*\n*.*of another version"):
+        async with client():
+            pass
 
 
 async def future(subscriber):

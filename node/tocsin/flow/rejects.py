@@ -29,9 +29,14 @@ def row_of(record: Record, source: str, verdict: Rejected, now_ms: int, *, kept:
         digest=hashlib.sha256(record.value).digest(),
         size=len(record.value),
         record_key=record.key[:KEY_KEPT],
-        headers=json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]]),
+        headers=headers_kept(record),
         value=record.value if kept else b"",
     )
+
+
+def headers_kept(record: Record) -> str:
+    """The record's headers, as many and as long as are kept; for `record_of`."""
+    return json.dumps([[n[:HEADER_KEPT], v[:HEADER_KEPT].hex()] for n, v in record.headers[:HEADERS_KEPT]])
 
 
 def record_of(row: Quarantined) -> Record:

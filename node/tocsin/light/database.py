@@ -69,7 +69,7 @@ class PrivateDatabase:
             # Shielded: what waits for its turn is done although its caller is cancelled, or a commit could be left out.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, act))
         except sqlite3.Error as error:
-            remedy = "Look at the disk: is it full, or the file damaged?"
+            remedy = "Look at the disk: is it full, or the file damaged, or of another version?"
             raise AdapterError(f"the file cannot be used ({error})", place=str(self.path), remedy=remedy) from error
 
     def _open(self) -> None:

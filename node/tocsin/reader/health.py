@@ -29,7 +29,7 @@ class Health:
 
     `head_age_ms` is the age now of the newest signed head, by the releaser's clock; `open` are ranges of missing
     records; `lag` is the number of records not yet read; `counts` are since the state file was made: seen, repeat,
-    exercise, report (dropped where only drills are shown), and rejected.REASON.
+    exercise, report (dropped where only drills are shown), and rejected.REASON; what is read again counts again.
     """
 
     condition: Condition

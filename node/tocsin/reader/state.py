@@ -7,13 +7,13 @@ what was refused.
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tocsin.flow.ports import Record
+from tocsin.flow.rejects import headers_kept
 from tocsin.wire.header import Header
 from tocsin.wire.reasons import NOT_YET_MS, RETRIABLE, Note, Reason, Rejected
 from tocsin.wire.statement import StreamHead
@@ -21,6 +21,14 @@ from tocsin.wire.stream import StreamState
 
 KEPT_VALUES = 1_000
 """Records with their bytes that may still become valid; for more of them the topic is read again (table `reread`)."""
+KEPT_REFUSED = 100
+"""Other records in quarantine, the newest of each reason: whoever writes to the topic decides how many there are.
+
+Of each, lest a flood of one reason push out what another tells; `tally` has counted them all.
+"""
+KEPT_NOTES = 1_000
+"""Notes, the newest of each kind: records with false hints raise as many as somebody sends. What proves a FORK stays:
+it is the heads, which their releaser signed."""
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER, stream TEXT NOT NULL)",
@@ -36,12 +44,14 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS head_shown ON head (epoch, seq, order_shown)",
     "CREATE INDEX IF NOT EXISTS head_time ON head (time_ms)",
     "CREATE TABLE IF NOT EXISTS note (seq INTEGER PRIMARY KEY, note TEXT NOT NULL, subject TEXT, at_ms INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS note_kind ON note (note, seq)",
     """CREATE TABLE IF NOT EXISTS quarantine (
         seq INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, offset INTEGER NOT NULL, headers TEXT NOT NULL,
         reason TEXT NOT NULL, accused TEXT NOT NULL, size INTEGER NOT NULL, value BLOB, at_ms INTEGER NOT NULL,
         due_ms INTEGER)""",
     # Those that wait for a second trial have a `due_ms`: from when it may go well; 0 where trust or schemas must move.
     "CREATE INDEX IF NOT EXISTS quarantine_waiting ON quarantine (due_ms, offset) WHERE due_ms IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS quarantine_refused ON quarantine (reason, seq) WHERE due_ms IS NULL",
     # Where to read again, and from when, for those that may become valid and found no room.
     "CREATE TABLE IF NOT EXISTS reread (reason TEXT PRIMARY KEY, offset INTEGER NOT NULL, due_ms INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, n INTEGER NOT NULL)",
@@ -58,6 +68,14 @@ _STILL = """
 _REREAD = """
     INSERT INTO reread VALUES (?, ?, ?)
     ON CONFLICT (reason) DO UPDATE SET offset = min(offset, excluded.offset), due_ms = min(due_ms, excluded.due_ms)"""
+
+
+_NEWEST_REFUSED = """
+    DELETE FROM quarantine WHERE due_ms IS NULL AND reason = ?1 AND seq <= (
+        SELECT seq FROM quarantine WHERE due_ms IS NULL AND reason = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)"""
+_NEWEST_NOTES = """
+    DELETE FROM note WHERE note = ?1 AND seq <= (
+        SELECT seq FROM note WHERE note = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +174,13 @@ def show_head(db: sqlite3.Connection, head: StreamHead, framed: bytes) -> bytes 
 
 def note(db: sqlite3.Connection, notes: list[Note], subject: str, now_ms: int) -> None:
     """Record notes about one subject."""
-    rows = [(one.value, subject, now_ms) for one in notes]
-    db.executemany("INSERT INTO note (note, subject, at_ms) VALUES (?, ?, ?)", rows)
+    for one in notes:
+        db.execute("INSERT INTO note (note, subject, at_ms) VALUES (?, ?, ?)", (one.value, subject, now_ms))
+        db.execute(_NEWEST_NOTES, (one.value, KEPT_NOTES))
 
 
 def noted(db: sqlite3.Connection) -> list[Noted]:
-    """Every note, oldest first."""
+    """Every note that is kept, oldest first."""
     return [
         Noted(Note(one), subject, at_ms)
         for one, subject, at_ms in db.execute("SELECT note, subject, at_ms FROM note ORDER BY seq")
@@ -182,7 +201,7 @@ def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms
     row = (
         digest,
         record.offset,
-        json.dumps([[name, value.hex()] for name, value in record.headers[:16]]),
+        headers_kept(record),
         verdict.reason,
         verdict.accused,
         len(record.value),
@@ -191,6 +210,7 @@ def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms
         due_ms,
     )
     db.execute(_QUARANTINE, row)
+    db.execute(_NEWEST_REFUSED, (verdict.reason, KEPT_REFUSED))
 
 
 def _tells(verdict: Rejected) -> bool:
@@ -242,3 +262,4 @@ def still_refused(db: sqlite3.Connection, seq: int, verdict: Rejected, now_ms: i
     due_ms = _due_ms(verdict, now_ms)
     row = (verdict.reason, verdict.accused, due_ms, due_ms is not None or _tells(verdict), seq)
     db.execute(_STILL, row)
+    db.execute(_NEWEST_REFUSED, (verdict.reason, KEPT_REFUSED))

@@ -152,11 +152,11 @@ class Subscriber:
         )
 
     async def notes(self) -> list[state.Noted]:
-        """Every note that was recorded (GAP, HEALED, FORK and so on), oldest first."""
+        """The notes that were recorded (GAP, HEALED, FORK and so on), oldest first; of each kind the newest."""
         return await self._ask(state.noted)
 
     async def quarantine(self) -> list[state.Refused]:
-        """Every record that was refused and still is, oldest first."""
+        """The records that were refused and still are, oldest first; of what is not tried again the newest a reason."""
         return await self._ask(state.refused)
 
     async def _ask(self, work: Callable[[sqlite3.Connection], R]) -> R:
