@@ -15,7 +15,7 @@ from tocsin.config import BadConfigError
 from tocsin.errors import AdapterError, ConfigError, InputError
 from tocsin.flow import topics
 from tocsin.flow.ports import Outbound
-from tocsin.lab import Reporter
+from tocsin.lab import Reporter, spool
 from tocsin.lab.config import load
 from tocsin.lab.spool import RESEND_MS, Spool
 from tocsin.lab.submission import Submission
@@ -252,6 +252,30 @@ async def test_a_receipt_under_a_key_that_is_not_known_yet_counts_when_the_trust
         write_trust(tmp_path, version=3)
         assert (await pending.receipt(20)).framed == framed
         assert await reporter.unverified() == []
+
+
+async def test_a_receipt_that_found_no_room_counts_all_the_same_when_the_trust_view_has_its_key(
+    client, gb, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(spool, "MOST_UNVERIFIED", 1)
+    async with client() as reporter:
+        pending = await reporter.report(REPORT)
+        write_trust(tmp_path, version=2, gb_relay={"not_before_ms": START_MS + 1})
+        framed = spoken(SIGNER["gb"], record=pending.record, leaf=pending.leaf)
+        for value in (b"junk", b"more junk", framed):
+            gb.broker.append(Outbound(BACK, b"", value, ()))
+        await holds(lambda: passed(reporter, 3))
+        assert [value for _, value in await reporter.unverified()] == [b"junk"]
+    write_trust(tmp_path, version=3)
+    async with client() as reporter:
+        (pending,) = await reporter.pending()
+        assert (await pending.receipt(20)).framed == framed
+        assert [value for _, value in await reporter.unverified()] == [b"junk"]
+
+
+async def passed(reporter, place):
+    """Whether the receipts before that offset were read."""
+    return await reporter._spool.place() == place
 
 
 async def test_what_has_no_answer_after_an_hour_is_sent_again_as_the_same_bytes(client, world, gb):

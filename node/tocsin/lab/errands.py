@@ -135,12 +135,14 @@ class Errands:
                     trust = self._trust.current()
                     if trust is not judged_by:
                         await self._keep([framed for _, framed in await self._spool.unverified()], None, trust)
+                        await self._spool.go_back()
+                        await topic.close()  # it is opened again where the spool says
                         judged_by = trust
                     place = await self._spool.place()
                     records = await topic.fetch(place, BATCH, POLL_S)
                     if records:
-                        place = records[-1].offset + 1
-                        await self._keep([record.value for record in records], place, self._trust.current())
+                        read = range(records[0].offset, records[-1].offset + 1)
+                        await self._keep([record.value for record in records], read, self._trust.current())
                     failures = self._well("receipts")
                 except AdapterError as fault:
                     await topic.close()  # it is opened again where the spool says
@@ -148,10 +150,10 @@ class Errands:
         finally:
             await topic.close()
 
-    async def _keep(self, arrived: list[bytes], place: int | None, trust: TrustView) -> None:
+    async def _keep(self, arrived: list[bytes], read: range | None, trust: TrustView) -> None:
         now_ms = self._clock()
         verdicts = [judge_receipt(one, trust, now_ms, self._institute, self._lab) for one in arrived]
-        await self._spool.keep(list(zip(arrived, verdicts, strict=True)), place)
+        await self._spool.keep(list(zip(arrived, verdicts, strict=True)), read)
         if arrived:
             self._tell()
 

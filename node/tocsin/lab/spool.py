@@ -18,7 +18,10 @@ from tocsin.wire.reasons import Reason
 RESEND_MS = 3_600_000
 """A submission without any answer is sent again, same bytes: what a broker acknowledged, a restored one may lack."""
 MOST_UNVERIFIED = 1_000
-"""Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk."""
+"""Bytes that do not verify are kept for a later trust view, but whoever writes them cannot fill the disk.
+
+Where more of them stand is kept (table `reread`).
+"""
 
 # A submission `waits` until it is both sent and answered.
 _TABLES = (
@@ -34,6 +37,8 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (record)",
     "CREATE TABLE IF NOT EXISTS unverified (digest BLOB PRIMARY KEY, reason TEXT NOT NULL, framed BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS place (id INTEGER PRIMARY KEY CHECK (id = 1), next INTEGER NOT NULL)",
+    # Where to read again what did not verify and found no room.
+    "CREATE TABLE IF NOT EXISTS reread (id INTEGER PRIMARY KEY CHECK (id = 1), offset INTEGER NOT NULL)",
 )
 _ADD = (
     "INSERT INTO submission (record, leaf, incident, revision, framed, spooled_ms)"
@@ -54,7 +59,11 @@ _RECEIPTS = "SELECT node, lab, record, leaf, decision, reason, report, time_ms, 
 _KEEP = """
     INSERT OR IGNORE INTO receipt (digest, node, lab, record, leaf, decision, reason, report, time_ms, framed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_KEEP_UNVERIFIED = "INSERT OR REPLACE INTO unverified SELECT ?, ?, ? WHERE (SELECT count(*) FROM unverified) < ?"
+_KEEP_UNVERIFIED = """
+    INSERT OR REPLACE INTO unverified SELECT ?1, ?2, ?3
+    WHERE (SELECT count(*) FROM unverified) < ?4 OR EXISTS (SELECT 1 FROM unverified WHERE digest = ?1)"""
+_REREAD = "INSERT INTO reread VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET offset = min(offset, excluded.offset)"
+_GO_BACK = "UPDATE place SET next = min(next, (SELECT offset FROM reread)) WHERE EXISTS (SELECT 1 FROM reread)"
 
 
 class Spool:
@@ -114,17 +123,28 @@ class Spool:
         found = await self._run("SELECT next FROM place")
         return int(found[0][0]) if found else None
 
-    async def keep(self, arrived: Sequence[tuple[bytes, SignedReceipt | Reason]], place: int | None) -> None:
+    async def go_back(self) -> None:
+        """The trust view has moved: the place is again where something was passed over that may verify now."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(_GO_BACK)
+            db.execute("DELETE FROM reread")
+
+        await self._file.run(write)
+
+    async def keep(self, arrived: Sequence[tuple[bytes, SignedReceipt | Reason]], read: range | None) -> None:
         """Keep what verified and what did not, and the place, together. Receipts for other spools of the lab pass by.
 
+        `read` are the offsets where it stood; None for what was kept before.
         A receipt for one of our records that names another leaf does not count as one; it is kept as unverified.
         """
 
         def write(db: sqlite3.Connection) -> None:
             for framed, verdict in arrived:
-                _keep(db, framed, verdict)
-            if place is not None:
-                db.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (place,))
+                if not _keep(db, framed, verdict) and read is not None:
+                    db.execute(_REREAD, (read.start,))
+            if read is not None:
+                db.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (read.stop,))
 
         await self._file.run(write)
 
@@ -149,7 +169,8 @@ def _submission(framed: bytes) -> Submission:
     return Submission(envelope.leaf, header, framed)
 
 
-def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason) -> None:
+def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason) -> bool:
+    """False where there was no room for it."""
     digest = hashlib.sha256(framed).digest()
     if isinstance(verdict, SignedReceipt):
         of = db.execute("SELECT leaf FROM submission WHERE record = ?", (verdict.record,)).fetchone()
@@ -158,6 +179,6 @@ def _keep(db: sqlite3.Connection, framed: bytes, verdict: SignedReceipt | Reason
             if of is not None:
                 db.execute(_KEEP, (digest, *(getattr(verdict, field.name) for field in fields(verdict))))
                 db.execute(_ANSWERED, (verdict.record,))
-            return
+            return True
         verdict = Reason.STATEMENT_PLACE
-    db.execute(_KEEP_UNVERIFIED, (digest, verdict.value, framed, MOST_UNVERIFIED))
+    return db.execute(_KEEP_UNVERIFIED, (digest, verdict.value, framed, MOST_UNVERIFIED)).rowcount > 0
