@@ -1,7 +1,7 @@
 """What a reader remembers in its file: the place, the stream, what it holds, what it noted, what it refused.
 
 Of a report's content only the rungs of ladders are kept, to be compared with those of later copies, and the bytes of
-what was refused.
+what was refused, where they may become valid or tell something.
 """
 
 from __future__ import annotations
@@ -68,8 +68,6 @@ _STILL = """
 _REREAD = """
     INSERT INTO reread VALUES (?, ?, ?)
     ON CONFLICT (reason) DO UPDATE SET offset = min(offset, excluded.offset), due_ms = min(due_ms, excluded.due_ms)"""
-
-
 _NEWEST_REFUSED = """
     DELETE FROM quarantine WHERE due_ms IS NULL AND reason = ?1 AND seq <= (
         SELECT seq FROM quarantine WHERE due_ms IS NULL AND reason = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)"""
@@ -194,8 +192,7 @@ def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms
         return
     due_ms = _due_ms(verdict, now_ms)
     value = record.value if due_ms is not None or _tells(verdict) else None
-    waiting = db.execute("SELECT count(*) FROM quarantine WHERE due_ms IS NOT NULL").fetchone()[0]
-    if due_ms is not None and waiting >= KEPT_VALUES:
+    if due_ms is not None and _waiting(db) >= KEPT_VALUES:
         db.execute(_REREAD, (verdict.reason, record.offset, due_ms))
         due_ms = value = None
     row = (
@@ -211,6 +208,10 @@ def quarantine(db: sqlite3.Connection, record: Record, verdict: Rejected, now_ms
     )
     db.execute(_QUARANTINE, row)
     db.execute(_NEWEST_REFUSED, (verdict.reason, KEPT_REFUSED))
+
+
+def _waiting(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM quarantine WHERE due_ms IS NOT NULL").fetchone()[0])
 
 
 def _tells(verdict: Rejected) -> bool:
