@@ -15,13 +15,17 @@ from tests.crash.world import Checker, World, rows, trust_document
 
 from tocsin.errors import AdapterError
 from tocsin.flow import officer, topics
+from tocsin.flow.issue import Rule
 from tocsin.flow.leases import LEASE_MS
 from tocsin.flow.outcome import What
-from tocsin.flow.ports import Conflict, LeaseLost
+from tocsin.flow.ports import Conflict, LeaseLost, Outbound
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Due, Outgoing, Outlet, Quarantined, Report, Resend, Submission
 from tocsin.memory import Crash, Disk
 from tocsin.trust import load_trust
+from tocsin.wire.header import Tlp
+from tocsin.wire.statement import is_statement
+from tocsin.wire.stream import encode_hint
 
 CAMPAIGN = os.environ.get("TOCSIN_CAMPAIGN") == "1"
 INBOX = Inlet("tocsin.gb.in.frontier", InletKind.SUBMISSIONS, "frontier")
@@ -120,8 +124,8 @@ async def test_a_topic_that_lost_its_tail_gets_it_again():
     check_gb(world, 3)
 
 
-async def test_a_topic_that_lost_its_middle_shows_a_gap_until_it_is_sent_again():
-    """A failover under a running node loses records before later ones: the heads show the gap, a resend closes it."""
+async def test_a_topic_that_lost_its_middle_under_a_running_node_gets_it_again():
+    """A failover, or a topic made anew: the offset falls at the next record, and everything goes out again."""
     world = World(nodes=("gb",))
     await story(world, reports=2)
     gb, topic = world.nodes["gb"], topics.stream("gb", "jp")
@@ -130,13 +134,55 @@ async def test_a_topic_that_lost_its_middle_shows_a_gap_until_it_is_sent_again()
     gb.broker.truncate(topic, kept)
     await story(world, reports=1)
     state, notes, seen = Checker("gb", "jp").read(gb.broker, world.clock())
-    assert (len(seen), notes) == (3, ["GAP"])
-    [gap] = state.open
-    async with gb.store.begin() as tx:
-        await officer.resend(tx, "gb", "jp", gap.first, gap.last, world.clock())
-    assert await gb.send.resend() > 0
-    state, notes, seen = Checker("gb", "jp").read(gb.broker, world.clock())
     assert (len(seen), notes, state.open) == (5, ["GAP", "HEALED"], [])
+
+
+async def test_what_was_released_is_not_issued_again_after_an_older_backup():
+    """Wherever the node stopped: whatever a reader was sent of a submission, its receipt stands in the topic too."""
+    world = World(nodes=("gb",))
+    await story(world, reports=1)
+    gb = world.nodes["gb"]
+    backup = gb.disk.copy()
+    world.submit(title="once", severity=2, severity_assessed_by="frontier")
+    for inlet, broker in gb.inlets():
+        await gb._read(inlet, broker)
+    assert len(await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)})) == 1
+    await gb.release.run()
+    while (await gb.send.run()).acked:
+        pass
+    assert len(Checker("gb", "jp").read(gb.broker, world.clock())[2]) == 2
+    gb.disk = backup
+    gb.boot()
+    await world.settle()
+    assert await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)}) == []
+    assert await gb.inbox() == []
+    await world.settle()
+    check_gb(world, 2)
+
+
+@pytest.mark.parametrize("beyond", [1, 2])
+@pytest.mark.parametrize("backup", [False, True])
+async def test_a_record_that_is_repeated_under_a_false_hint_is_not_taken_for_a_later_one(beyond, backup):
+    """A hint is unsigned, and whoever can repeat a record can write one: no second place, and no new epoch."""
+    world = World(nodes=("gb",))
+    await story(world, reports=2)
+    gb, topic = world.nodes["gb"], topics.stream("gb", "jp")
+    disk = gb.disk.copy()
+    await story(world, reports=1)
+    first = next(record for record in gb.broker.records(topic) if not is_statement(record.value))
+    [outlet] = await rows(gb, Outlet, topic=topic)
+    gb.broker.append(
+        Outbound(topic, first.key, first.value, (("tocsin-seq", encode_hint(outlet.epoch, outlet.seq + beyond)),))
+    )
+    gb.disk = disk if backup else gb.disk
+    gb.boot()
+    await world.settle()
+    assert gb.found["jp"] == ("AHEAD" if backup else "EQUAL")
+    [after] = await rows(gb, Outlet, topic=topic)
+    assert (after.epoch, after.seq, after.head) == (outlet.epoch, outlet.seq, outlet.head)
+    await story(world, reports=1)
+    [after] = await rows(gb, Outlet, topic=topic)
+    assert (after.epoch, after.seq) == (outlet.epoch, outlet.seq + 1)
 
 
 @pytest.mark.parametrize("point", ["store.commit", "writer.write"])

@@ -9,7 +9,7 @@ from tocsin.flow.rows import Outlet
 from tocsin.flow.send import BATCH, Send
 from tocsin.memory import MemoryBroker, MemoryStore, MemoryWriter
 
-TOPIC = "tocsin.gb.out.jp"
+TOPIC, RECEIPTS = "tocsin.gb.out.jp", "tocsin.gb.back.frontier"
 NOW_MS = 1_800_000_000_000
 
 
@@ -101,3 +101,36 @@ async def test_a_stream_that_another_process_holds_by_now_is_not_moved():
         await tx.put([dataclasses.replace(outlet, holder="gb-2")])
     await it.send.run()
     assert (await it.outlet()).acked == 0
+
+
+async def test_where_the_offset_falls_everything_that_is_held_goes_out_again():
+    """A topic made anew, or a broker that lost its end: what was acknowledged is not there any more."""
+    it = Sending()
+    await it.seal(b"1", b"2", b"3")
+    while (await it.send.run()).acked:
+        pass
+    it.broker.truncate(TOPIC, 1)
+    await it.seal(b"4")
+    assert (await it.send.run()).anew == ("jp",)
+    while (sent := await it.send.run()).acked:
+        assert sent.anew == ()
+    assert it.topic() == [b"1", b"4", b"1", b"2", b"3", b"4"]
+    assert (await it.outlet()).acked == 4
+
+
+async def test_receipts_are_sent_before_what_was_sealed_into_streams(monkeypatch):
+    """A node that dies in between and gets an older store knows by them what was issued."""
+    it = Sending()
+    it.broker.create(RECEIPTS)
+    await it.seal(b"report")
+    await it.seal(b"receipt", outlet=new_outlet(RECEIPTS, "", "", 0, "", 0))
+    written = []
+    real = MemoryWriter.write
+
+    async def write(writer, records):
+        written.append([record.value for record in records])
+        return await real(writer, records)
+
+    monkeypatch.setattr(MemoryWriter, "write", write)
+    await it.send.run()
+    assert written == [[b"receipt"], [b"report"]]

@@ -24,6 +24,7 @@ from tocsin.flow.parts import Parts, State, Watch
 from tocsin.flow.ports import Between, Conflict, Reader, TopicMissing
 from tocsin.flow.prune import Prune
 from tocsin.flow.receive import Inlet, InletKind
+from tocsin.flow.recover import Recovered
 from tocsin.flow.release import Done
 from tocsin.flow.rows import Due, Marker, Outlet, Report
 from tocsin.flow.setting import Setting, minute_up
@@ -288,6 +289,8 @@ class Loops:
                 await self._guard("resend", parts.send.resend)
             if sent is not None:
                 parts.watch.sent(sent)
+                for audience in sent.anew:
+                    parts.watch.recovered(audience, Recovered.BEHIND)
             if sent is not None and sent.acked:
                 self._clock_is_apart(sent.skew_ms)
             if sent is not None and sum(sent.acked.values()) >= send.BATCH:

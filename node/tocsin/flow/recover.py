@@ -50,7 +50,7 @@ class _Shown:
 
     heads: list[StreamHead] = field(default_factory=list)
     envelopes: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    values: set[bytes] = field(default_factory=set)
+    values: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
     def clear(self) -> None:
         self.heads.clear()
@@ -95,6 +95,7 @@ class Recover:
         # 1. Look at the tail of the topic; only what verifies under our own keys counts.
         shown = await self._look(setting, topic, audience, outlet)
         async with self._store.begin() as tx:
+            await _forget_repeats(tx, audience, outlet, shown)
             # 2. Neither knows the stream.
             top = shown.top()
             if outlet is None and top is None:
@@ -210,12 +211,14 @@ class Recover:
             statement = verify_statement(value, setting.trust, self._clock(), place)
             if isinstance(statement, VerifiedStatement) and isinstance(statement.body, StreamHead):
                 shown.heads.append(statement.body)
-                shown.values.add(value)
+                shown.values[value] = (statement.body.epoch, statement.body.seq)
             return
         at = decode_hint(hint)
-        if at is not None and own_envelope(value, setting, audience) is not None:
+        if at is None or _repeats(shown.values.get(value), at):
+            return
+        if own_envelope(value, setting, audience) is not None:
             shown.envelopes.setdefault(at, value)
-            shown.values.add(value)
+            shown.values.setdefault(value, at)
 
     async def _begin(self, tx: Tx, node: str, topic: str, audience: str, *, after: int) -> Outlet:
         """Begin an epoch: the Unix second, greater than any that is known; its head of seq 0 is sealed at once."""
@@ -353,12 +356,26 @@ def own_envelope(value: bytes, setting: Setting, audience: str) -> tuple[Envelop
     return envelope, header
 
 
+def _repeats(first: tuple[int, int] | None, at: tuple[int, int]) -> bool:
+    """Whether a record was sealed for an earlier place of that epoch: whoever can repeat it can write a false hint."""
+    return first is not None and first[0] == at[0] and first[1] < at[1]
+
+
 def _ahead(shown: _Shown, top: StreamHead, outlet: Outlet) -> bool:
     """Whether the topic shows a record or a head of ours that the store does not know, or another head for its own."""
     here = (outlet.epoch, outlet.seq)
     if (top.epoch, top.seq) > here or any(at > here for at in shown.envelopes):
         return True
     return not _agrees(outlet, shown)
+
+
+async def _forget_repeats(tx: Tx, audience: str, outlet: Outlet | None, shown: _Shown) -> None:
+    """Of what stands beyond the store's place, forget what was sealed before it: it is a repeat under a false hint."""
+    for at in [at for at in shown.envelopes if outlet is not None and at > (outlet.epoch, outlet.seq)]:
+        envelope, _ = read_envelope(shown.envelopes[at])
+        decided = await tx.find(Decided, {"audience": audience, "leaf": envelope.leaf})
+        if any(row.hop == envelope.hops[-1].hash and _repeats((row.epoch, row.seq), at) for row in decided):
+            del shown.envelopes[at]
 
 
 def _agrees(outlet: Outlet, shown: _Shown) -> bool:

@@ -18,9 +18,10 @@ from tocsin.flow.holds import new_holds
 from tocsin.flow.opened import Opened
 from tocsin.flow.outbox import Item, Outbox, Remembered
 from tocsin.flow.outcome import Bug, untold
-from tocsin.flow.ports import Between, Clock, Signer, Store
-from tocsin.flow.rows import Copy, Decided, Due, Outlet, Report, Row
+from tocsin.flow.ports import Between, Clock, Signer, Store, Tx
+from tocsin.flow.rows import Copy, Decided, Due, Outlet, Report, Row, Submission
 from tocsin.flow.setting import MS_PER_MINUTE, Setting
+from tocsin.flow.tell import answer_issued
 from tocsin.wire.envelope import frame_envelope, with_hop, withhold
 from tocsin.wire.hop import HOP_TYPE, AudienceKind, Hop, HopBody, encode_body, hop_hash, parse_body
 from tocsin.wire.keys import KeyUse, pae
@@ -85,6 +86,7 @@ class Release:
             if not dues:
                 return []
             facts = await Facts.load(tx, [(due.leaf, due.audience) for due in dues])
+            await self._answer_labs(tx, setting, facts, now_ms)
             boxes: dict[str, Outbox] = {}
             rows: list[Row] = []
             # 2. Decide and seal each, in order.
@@ -102,6 +104,17 @@ class Release:
         for box in boxes.values():
             self._remembered.keep(box.outlet)
         return done
+
+    async def _answer_labs(self, tx: Tx, setting: Setting, facts: Facts, now_ms: int) -> None:
+        """A lab's receipt is sealed before what its submission became is released, and sent before it (`Send`).
+
+        Receipts are all that a restored store knows of what was issued: without one the submission would be offered to
+        an officer, or issued by a rule, a second time, and readers would see two incidents.
+        """
+        own = [leaf for leaf, report in facts.reports.items() if report.origin == setting.node]
+        sources = await tx.find(Submission, {"report": own}) if own else []
+        untold = [source for source in sources if source.state == "ISSUED" and not source.told]
+        await answer_issued(tx, self._signer, setting.node, untold, now_ms)
 
     async def _spared(
         self, setting: Setting, facts: Facts, due: Due, box: Outbox, rows: list[Row], now_ms: int

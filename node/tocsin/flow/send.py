@@ -23,11 +23,15 @@ SKEW_STOP_MS = 240_000
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What one round did: rows acknowledged per topic, topics that failed and why, the largest clock skew seen."""
+    """What one round did: rows acknowledged per topic, topics that failed and why, the largest clock skew seen.
+
+    `anew`: audiences whose topic had lost what was acknowledged; all of it is sent again.
+    """
 
     acked: Mapping[str, int]
     failed: Mapping[str, str]
     skew_ms: int = 0
+    anew: Sequence[str] = ()
 
 
 class Send:
@@ -43,6 +47,7 @@ class Send:
         self._resting: dict[str, tuple[int, int]] = {}
         self._ahead: dict[str, tuple[int, Outgoing]] = {}
         """Per topic: the place that the store knows, and the last row that was acknowledged since."""
+        self._offsets: dict[str, int] = {}
 
     async def run(self) -> Sent:
         """Send one batch of what is sealed and not acknowledged; `AdapterError` where no writer can be had.
@@ -54,12 +59,17 @@ class Send:
         outlets, rows = await self._next()
         if not rows:
             return Sent({}, {})
+        acks: dict[str, list[Ack]] = {}
         failed: dict[str, str] = {}
-        try:
-            acks = await self._write(rows)
-        except WriteFailed as fault:
-            acks = fault.acked
-            failed = dict.fromkeys(fault.failed, fault.thing)
+        # Receipts first, and all that wait: what a restored store would issue again must not be in a stream before them.
+        receipts = [row for row in rows if not outlets[row.topic].audience]
+        streams = [row for row in rows if outlets[row.topic].audience] if len(receipts) < BATCH else []
+        for part in filter(None, (receipts, streams)):
+            try:
+                acks |= await self._write(part)
+            except WriteFailed as fault:
+                acks |= fault.acked
+                failed |= dict.fromkeys(fault.failed, fault.thing)
         of_topic: dict[str, list[Outgoing]] = {}
         for row in rows:
             of_topic.setdefault(row.topic, []).append(row)
@@ -68,7 +78,30 @@ class Send:
             if got:
                 known, _ = self._ahead.get(topic, (outlets[topic].acked, None))
                 self._ahead[topic] = known, of_topic[topic][len(got) - 1]
-        return Sent({topic: len(got) for topic, got in acks.items() if got}, failed, self._skew(acks))
+        anew = {topic: outlets[topic] for topic in self._made_anew(acks)}
+        for outlet in anew.values():
+            await self._from_the_beginning(outlet)
+        told = {topic: len(got) for topic, got in acks.items() if got}
+        return Sent(told, failed, self._skew(acks), tuple(outlet.audience for outlet in anew.values()))
+
+    def _made_anew(self, acks: Mapping[str, Sequence[Ack]]) -> list[str]:
+        """Topics whose offsets fell: somebody made them anew, or the broker lost their end. What was sent is lost there."""
+        found = []
+        for topic, got in acks.items():
+            offsets = [ack.offset for ack in got if ack.offset >= 0]
+            if offsets and offsets[0] <= self._offsets.get(topic, -1):
+                found.append(topic)
+            self._offsets[topic] = offsets[-1] if offsets else self._offsets.get(topic, -1)
+        return found
+
+    async def _from_the_beginning(self, outlet: Outlet) -> None:
+        """Every row that is held goes out again: the same bytes under the same seq, which readers know already."""
+        self._ahead.pop(outlet.topic, None)
+        async with self._store.begin() as tx:
+            now = (await tx.get(Outlet, [outlet.key()])).get(outlet.key())
+            oldest = await tx.find(Outgoing, {"topic": outlet.topic}, order=("row",), limit=1)
+            if now is not None and now.holder == outlet.holder and oldest:
+                await tx.put([dataclasses.replace(now, acked=oldest[0].row - 1)])
 
     async def _next(self) -> tuple[dict[str, Outlet], list[Outgoing]]:
         """The outlets that are ours, moved over what was acknowledged, and the rows that wait in them."""

@@ -57,6 +57,23 @@ async def answer(
     await outbox.close(tx)
 
 
+async def answer_issued(tx: Tx, signer: Signer, node: str, submissions: Sequence[Submission], now_ms: int) -> None:
+    """Seal the receipts that say ISSUED, to each lab whose submission became part of a national report.
+
+    A receipt names the national leaf only where the report has that one source (design 2): otherwise a lab would learn
+    which other submissions there were.
+    """
+    by_lab: dict[str, list[Answer]] = {}
+    for submission in submissions:
+        alone = await tx.count(Submission, {"report": submission.report}) == 1
+        report = submission.report if alone else None
+        reply = Answer(submission.record, submission.leaf, "ISSUED", submission.basis, report)
+        by_lab.setdefault(submission.lab, []).append(reply)
+    for lab, answers in by_lab.items():
+        await answer(tx, signer, node, lab, topics.receipts(node, lab), answers, now_ms)
+    await tx.put([dataclasses.replace(submission, told=True) for submission in submissions])
+
+
 async def seal_head(tx: Tx, signer: Signer, node: str, outlet: Outlet, now_ms: int) -> Outlet:
     """Seal the signed head of a stream as it stands; returns the outlet after it."""
     outbox = Outbox(outlet, now_ms)
@@ -113,23 +130,11 @@ class Tell:
         return len(told)
 
     async def issued(self) -> int:
-        """Answer ISSUED to each lab whose submission became part of a national report; returns how many.
-
-        The receipt names the national leaf only where the report has that one source (design 2): otherwise a lab
-        would learn which other submissions there were.
-        """
+        """Answer ISSUED for what became part of a national report that goes to nobody; returns how many."""
         now_ms, node = self._clock(), self._setting().node
         async with self._store.begin() as tx:
             waiting = await tx.find(Submission, {"state": "ISSUED", "told": False}, limit=256)
-            by_lab: dict[str, list[Answer]] = {}
-            for submission in waiting:
-                alone = await tx.count(Submission, {"report": submission.report}) == 1
-                report = submission.report if alone else None
-                reply = Answer(submission.record, submission.leaf, "ISSUED", submission.basis, report)
-                by_lab.setdefault(submission.lab, []).append(reply)
-            for lab, answers in by_lab.items():
-                await answer(tx, self._signer, node, lab, topics.receipts(node, lab), answers, now_ms)
-            await tx.put([dataclasses.replace(submission, told=True) for submission in waiting])
+            await answer_issued(tx, self._signer, node, waiting, now_ms)
         return len(waiting)
 
     async def speak(self, jurisdiction: str, software: str) -> list[Spoken]:
