@@ -145,7 +145,7 @@ class Officer:
         return self._opened.open(copy, self.desk.setting, _now_ms())
 
 
-SYMBOLS = "● fields shown   ◐ only coarser   ◷ later   ○ withheld"
+SYMBOLS = "● fields shown   ◐ only coarser   ◷ embargoed   ○ withheld"
 """What `counts` writes."""
 
 

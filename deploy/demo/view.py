@@ -28,7 +28,7 @@ FIELDS = (
     "description",
     "sources",
 )
-LEGEND = "● shown   ◐ only coarser   ◷ later, on that day   ○ withheld   ∅ “not known”"
+LEGEND = "● shown   ◐ only coarser   ◷ embargoed till then   ○ withheld   ∅ “not known”"
 
 
 def table(views: Mapping[str, Seen]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,8 @@ from tocsin.wire.keys import KeyUse
 
 OWN = BackOff(first_s=0.5, most_s=30.0)
 """The node's own cluster is waited for impatiently: nothing works without it."""
+PATIENT_S = 5.0
+"""The longest rest while the node waits for its topics: for rights that somebody has to give, or for its broker."""
 DRAIN_S = 10.0
 SPEAK_S = 6 * 3600.0
 SURVEY_S = 5.0
@@ -152,6 +155,7 @@ class App:
             fresh = read_setting(self.config)
             if fresh.trust != self.setting.trust:
                 replaces(self.setting.trust, fresh.trust)
+            fresh.require_new_versions(self.setting.policies)
         except TocsinError as fault:
             self.watch.fault("reload", AdapterError(fault.thing, place=fault.place, remedy=fault.remedy), 0.0)
             return
@@ -236,25 +240,28 @@ class App:
         Raises ConfigError where a topic that is there takes no whole report. What else is not as it should be is told,
         and left to the operator, whose doing it may be.
         """
-        while True:
-            if (plan := await self._compare()) is not None:
+        for failures in itertools.count():
+            rest_s = min(PATIENT_S, OWN.rest_s(failures))
+            if (plan := await self._compare(rest_s)) is not None:
                 require_room(plan)
                 if not plan.create:
                     return
                 try:
                     await Admin(self._own).apply(dataclasses.replace(plan, change=()))
                 except AdapterError as fault:
-                    self.watch.fault("topics", fault, OWN.first_s)
-            await asyncio.sleep(OWN.first_s)
+                    self.watch.fault("topics", fault, rest_s)
+            await asyncio.sleep(rest_s)
 
-    async def _compare(self) -> Plan | None:
+    async def _compare(self, rest_s: float = RIGHTS_S) -> Plan | None:
         """What the cluster lacks, has otherwise, and lets in unasked; it is told. None where the cluster cannot say."""
         want = wanted(self.config, self.setting.audiences())
         try:
             plan = compare(self.config.node.id, want, await Admin(self._own).find(want))
         except AdapterError as fault:
-            self.watch.fault("topics", fault, OWN.first_s)
+            self.loops.troubles["topics"] = fault.thing
+            self.watch.fault("topics", fault, rest_s)
             return None
+        self.loops.troubles.pop("topics", None)
         self.watch.compared(plan)
         return plan
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Literal, TextIO, TypedDict, Unpack
 
@@ -32,6 +33,8 @@ _FRAMES = 8
 _PACKAGE = PurePath(__file__).parent
 _OUTSPOKEN = ("aiokafka", "kafka")
 """Libraries whose warnings name brokers and topics, and never what a record holds."""
+_QUIET_S, _MOST_SAID = 60.0, 256
+"""A library that says the same thing again is heard once a minute: of a missing topic they speak five times a second."""
 _CALM = frozenset({Note.HEALED, Note.REVISION_MISSING})
 
 
@@ -202,7 +205,8 @@ class Log:
         }
         if unknown:
             line["left_out"] = len(unknown)
-        getattr(self._lines, level)(event, **line)
+        with suppress(OSError, ValueError):  # who reads no more, or a full disk: no reason to stop
+            getattr(self._lines, level)(event, **line)
 
 
 class _Libraries(logging.Handler):
@@ -211,6 +215,7 @@ class _Libraries(logging.Handler):
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
         self._log = log
+        self._quiet_until: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         # Elsewhere an argument may be anything, so only the fixed part is kept, and of several lines the first.
@@ -218,8 +223,14 @@ class _Libraries(logging.Handler):
         words = record.getMessage() if outspoken else str(record.msg).partition("%")[0]
         first = words.strip().partition("\n")[0]
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        error = f"{first} {kind}".strip()
+        if record.created < self._quiet_until.get((record.name, error), 0.0):
+            return
+        if len(self._quiet_until) >= _MOST_SAID:
+            self._quiet_until.clear()
+        self._quiet_until[record.name, error] = record.created + _QUIET_S
         level = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-        level("library", library=record.name, error=f"{first} {kind}".strip())
+        level("library", library=record.name, error=error)
 
 
 def _plain(value: Any) -> Any:

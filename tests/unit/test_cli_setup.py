@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.unit.cli_desk import REPORT, Folder, copied
@@ -185,6 +190,31 @@ def test_settings_of_a_connection_are_written_as_references(gb, tmp_path):
     gb.json("peer", "add", record, *where, "--security", "scram", "--username", "gb", "--password", "env:KE_PASSWORD")
     [ke] = [p for p in load(gb.config).peers if p.id == "ke"]
     assert (ke.username, ke.password.env) == ("gb", "KE_PASSWORD")
+
+
+def test_another_way_to_reach_a_peer_takes_the_place_of_the_old_one_whole(gb, tmp_path):
+    peer = Folder(tmp_path / "ke")
+    peer.json("init", "--id", "ke", "--jurisdiction", "KE")
+    again = ["peer", "add", peer.path / "ke.party.json", "--yes", "--bootstrap", "127.0.0.1:9092"]
+    gb.json(*again, "--security", "scram", "--username", "gb", "--password", "env:KE_PASSWORD")
+    gb.json(*again)
+    assert [(p.security, p.username) for p in load(gb.config).peers if p.id == "ke"] == [("scram", "gb")]
+    gb.json(*again, "--security", "plaintext")
+    [ke] = [p for p in load(gb.config).peers if p.id == "ke"]
+    assert (ke.security, ke.username, ke.password) == ("plaintext", None, None)
+
+
+def test_a_reload_that_comes_while_a_node_starts_does_not_end_it(tmp_path):
+    """systemd sends SIGHUP as soon as the process is there."""
+    command = [sys.executable, "-m", "tocsin.cli.main", "-c", str(tmp_path / "none.toml"), "run"]
+    node = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    ignored = False
+    while node.poll() is None and not ignored:
+        status = Path(f"/proc/{node.pid}/status").read_text()
+        ignored = bool(int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16) & 1 << signal.SIGHUP - 1)
+    assert ignored
+    node.send_signal(signal.SIGHUP)
+    assert node.wait(60) == 1
 
 
 def test_nobody_is_trusted_unasked(gb, tmp_path):

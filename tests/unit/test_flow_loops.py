@@ -9,7 +9,7 @@ import pytest
 from tests.crash.running import Federation, Process, of, warped
 from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, PolicyError
 from tocsin.flow import loops
 from tocsin.flow.loops import State
 from tocsin.flow.ports import Conflict
@@ -334,3 +334,34 @@ def test_an_audience_that_was_named_by_mistake_is_owed_nothing_for_ever(monkeypa
         await gb.until(lambda: not of(federation, "gb", Due), "and what others are owed is done")
 
     warped(story())
+
+
+def test_a_node_whose_broker_is_gone_says_so_and_why_until_it_is_back():
+    """/readyz shows the troubles: an officer must not read READY while nothing leaves the house."""
+
+    async def story():
+        federation = Federation(nodes=("gb",))
+        gb = Process(federation, "gb").start()
+        await gb.until(lambda: gb.loops.state is State.READY, "ready")
+        federation.brokers["gb"].down = True
+        await gb.until(lambda: "send" in gb.loops.troubles, "what cannot be sent is told")
+        for _ in range(40):
+            await asyncio.sleep(5.0)
+            assert "send" in gb.loops.troubles
+        federation.brokers["gb"].down = False
+        await gb.until(lambda: gb.loops.troubles == {}, "and it is over")
+
+    warped(story())
+
+
+def test_a_policy_that_changed_under_its_version_is_refused():
+    """(id, version) with two texts is evidence against the node that signed them (protocol section 5)."""
+    one, other, next_one = (
+        (parse_policy(policy_of("gb").replace("version = 1", f"version = {n}") + more, SCHEMA),)
+        for n, more in ((1, ""), (1, "# another text\n"), (2, "# another text\n"))
+    )
+    trust = load_trust(trust_document())
+    for policies in (one, next_one):
+        Setting("gb", trust, SCHEMAS, policies).require_new_versions(one)
+    with pytest.raises(PolicyError, match="under the same version"):
+        Setting("gb", trust, SCHEMAS, other).require_new_versions(one)

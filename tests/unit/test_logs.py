@@ -177,3 +177,31 @@ def test_what_libraries_log_is_a_line_without_payload(log, stream):
         "no connection to jp:9093", "failed with", "Task exception was never retrieved", "oops KeyError",
     ]  # fmt: skip
     assert "canary" not in stream.getvalue()
+
+
+def test_who_reads_the_log_no_more_stops_nothing(log, stream):
+    """A pipe that was closed, or a full disk: the node runs on, and ends when it is told to."""
+
+    def broken(text):
+        raise BrokenPipeError
+
+    stream.write = broken
+    log.state(State.READY)
+    stream.close()
+    log.state(State.READY)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_a_minute(log, stream):
+    handler = log.take_over_libraries()
+    try:
+        for message in ["Topic t not found", "Topic t not found", "Unable to connect"]:
+            logging.getLogger("aiokafka").warning(message)
+        assert len(stream.read_lines()) == 2
+        later = logging.getLogger("aiokafka").makeRecord(
+            "aiokafka", logging.WARNING, "", 1, "Topic t not found", (), None
+        )
+        later.created += 61
+        handler.emit(later)
+        assert len(stream.read_lines()) == 3
+    finally:
+        logging.getLogger().removeHandler(handler)

@@ -31,7 +31,7 @@ Record = Annotated[Path, typer.Argument(help="The party record that it handed ov
 Party = Annotated[str, typer.Argument(metavar="ID", help="Its party id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="The fingerprints were compared; do not ask.")]
 Bootstrap = Annotated[str | None, typer.Option("--bootstrap", help="Its Kafka, HOST:PORT. Without: only trusted.")]
-Security = Annotated[str, typer.Option("--security", help="plaintext (loopback only), mtls or scram.")]
+Security = Annotated[str | None, typer.Option("--security", help="plaintext (loopback only; default), mtls or scram.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="Who vouches for its brokers.")]
 Certificate = Annotated[Path | None, typer.Option("--certificate", help="mtls: this node's certificate there.")]
 Key = Annotated[Path | None, typer.Option("--key", help="mtls: the key of that certificate, mode 0600.")]
@@ -43,6 +43,7 @@ ReaderId = Annotated[str, typer.Argument(metavar="ID", help="A party id, or any 
 Audience = Annotated[str | None, typer.Option("--audience", help="Whose stream it reads. Default: its id.")]
 OfParty = Annotated[Path | None, typer.Option("--record", help="Its party record, where it is a party.", exists=True)]
 
+_CREDENTIALS = ("ca", "certificate", "key", "username", "password")
 _RESTART = "A running node takes the trust view at SIGHUP (reload); [[peer]] and [[lab]] wait for a restart."
 
 
@@ -50,7 +51,7 @@ _RESTART = "A running node takes the trust view at SIGHUP (reload); [[peer]] and
 async def peer_add(
     record: Record,
     bootstrap: Bootstrap = None,
-    security: Security = "plaintext",
+    security: Security = None,
     ca: Ca = None,
     certificate: Certificate = None,
     key: Key = None,
@@ -69,7 +70,7 @@ async def peer_add(
         raise InputError(f"a {found['kind']} has no node to read", place=str(record), remedy="Leave --bootstrap out")
     settings = _given(
         bootstrap=bootstrap,
-        security=security if security != "plaintext" else None,
+        security=security,
         ca=_path(ca),
         certificate=_path(certificate),
         key=_path(key),
@@ -223,6 +224,8 @@ def _put(document: tomlkit.TOMLDocument, table: str, entry: Mapping[str, Any]) -
     entries: Any = document[table]
     known = next((one for one in entries if one.get("id") == entry["id"]), None)
     if known is not None:
+        for name in _CREDENTIALS if "security" in entry else ():
+            known.pop(name, None)  # those of another way to reach it
         known.update(entry)
         return
     made = tomlkit.table()

@@ -38,9 +38,11 @@ async def show(report: ReportId) -> None:
         about["unknown"] = f"{len(about['unknown'])} fields, by the origin's own word"
     give(about)
     say("")
-    rows(data["fields"], empty="no copy verifies under today's trust view", columns=["field", "value"])
+    verifies = any(copy["verifies"] for copy in data["copies"])
+    empty = "no field has a value" if verifies else "no copy verifies under today's trust view"
+    rows(data["fields"], empty=empty, columns=["field", "value"])
     say("")
-    if any(copy["verifies"] for copy in data["copies"]):
+    if verifies:
         columns = ["withheld", "by", "why", "until", "rule"]
         rows(data["withheld"], empty="nothing of it is withheld from us", columns=columns)
     _more("copies", data["copies"], ["came_by", "accepted", "fields", "tlp", "verifies"])

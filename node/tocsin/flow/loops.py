@@ -284,6 +284,8 @@ class Loops:
         while True:
             self._sealed.clear()
             sent = await self._guard("send", parts.send.run)
+            if parts.send.failing:
+                self.troubles["send"] = "; ".join(f"{topic}: {why}" for topic, why in parts.send.failing.items())
             if loop.time() >= look_at:  # officers' orders need not be looked for at every batch
                 look_at = loop.time() + POLL_S
                 await self._guard("resend", parts.send.resend)

@@ -44,6 +44,8 @@ class Send:
         self._clock = clock
         self._me = me
         self._writer: Writer | None = None
+        self.failing: dict[str, str] = {}
+        """What was said of each topic whose last write failed: why the node is not ready."""
         self._resting: dict[str, tuple[int, int]] = {}
         self._ahead: dict[str, tuple[int, Outgoing]] = {}
         """Per topic: the place that the store knows, and the last row that was acknowledged since."""
@@ -139,7 +141,9 @@ class Send:
     def _rest(self, tried: Iterable[str], failed: Mapping[str, str]) -> None:
         """A topic that fails rests a while, so that it does not cost the others a writer each round."""
         for topic in tried:
+            self.failing.pop(topic, None)
             if topic in failed:
+                self.failing[topic] = failed[topic]
                 times = self._resting.get(topic, (0, 0))[0] + 1
                 self._resting[topic] = (times, self._clock() + min(60_000, 250 * 2**times))
             else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tocsin.errors import PolicyError
 from tocsin.policy.invariants import is_stranger
 from tocsin.policy.language import Policy
 from tocsin.report.schema import KnownSchemas
@@ -62,6 +63,16 @@ class Setting:
         """Known schemas that no policy in force at `minute` serves: none of their reports is sent to anybody."""
         serving = {schema.id: self.policy_for(schema.id, minute) for schema in self.schemas}
         return frozenset(name for name, p in serving.items() if p is None or p.effective_minute > minute)
+
+    def require_new_versions(self, before: Iterable[Policy]) -> None:
+        """`PolicyError` where a policy changed and its version did not: two texts of one are evidence against the node."""
+        texts = {(p.id, p.version): p.sha256 for p in before}
+        for policy in self.policies:
+            if texts.get((policy.id, policy.version), policy.sha256) != policy.sha256:
+                place = f"{policy.id} {policy.version}"
+                raise PolicyError(
+                    "the text changed under the same version", place=place, remedy="Raise version with it."
+                )
 
     @cached_property
     def parties(self) -> Mapping[str, tuple[PartyKind, str]]:
