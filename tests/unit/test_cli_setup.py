@@ -86,6 +86,7 @@ def test_init_overwrites_nothing_and_leaves_nothing_half_done(tmp_path):
         (["--id", "GB", "--jurisdiction", "GB"], "--id"),
         (["--id", "public", "--jurisdiction", "GB"], "--id"),
         (["--id", "gb", "--jurisdiction", "gb"], "--jurisdiction"),
+        (["--id", "gb", "--jurisdiction", "UK"], "--jurisdiction"),
         (["--jurisdiction", "GB"], "--id"),
         (["--id", "gb", "--jurisdiction", "GB", "--encrypt"], "TOCSIN_EVENT_PASSPHRASE"),
         (["--id", "gb", "--jurisdiction", "GB", "--bootstrap", "nowhere"], "kafka.bootstrap"),

@@ -32,7 +32,7 @@ from tocsin.cli.verify import verify_files
 from tocsin.errors import InputError
 
 _EXITS = (
-    "Exit codes: 0 done; 1 refused or failed, with the thing, the place and the remedy; 2 wrong usage; "
+    "Times are UTC. Exit codes: 0 done; 1 refused or failed, with the thing, the place and the remedy; 2 wrong usage; "
     "3 something does not verify (verify, trace); 70 a bug; 130 interrupted."
 )
 

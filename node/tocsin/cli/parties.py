@@ -30,6 +30,7 @@ from tocsin.wire.keys import PartyKind, TrustView
 Record = Annotated[Path, typer.Argument(help="The party record that it handed over.", exists=True, dir_okay=False)]
 Party = Annotated[str, typer.Argument(metavar="ID", help="Its party id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="The fingerprints were compared; do not ask.")]
+Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Bootstrap = Annotated[str | None, typer.Option("--bootstrap", help="Its Kafka, HOST:PORT. Without: only trusted.")]
 Security = Annotated[str | None, typer.Option("--security", help="plaintext (loopback only; default), mtls or scram.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="Who vouches for its brokers.")]
@@ -119,7 +120,7 @@ async def peer_resume(party: Party) -> None:
 
 
 @command
-async def peer_remove(party: Party, distrust: Distrust = False, yes: Yes = False) -> None:
+async def peer_remove(party: Party, distrust: Distrust = False, yes: Sure = False) -> None:
     """Read from a peer no more. Its keys stay trusted, so that what it sent still verifies, unless --distrust."""
     if distrust:
         confirm(f"Nothing that {party} signed or passed on verifies any more, what is held included. Go on?", sure=yes)

@@ -28,6 +28,7 @@ from tocsin.errors import InputError
 from tocsin.lab.config import load as load_lab
 from tocsin.packaged import packaged
 from tocsin.reader.config import load as load_reader
+from tocsin.report.regions import REGIONS
 from tocsin.report.texts import date_text
 from tocsin.signer import generate
 from tocsin.trust import load_parties
@@ -180,7 +181,7 @@ def _identity(name: str | None, jurisdiction: str | None) -> tuple[str, str]:
         remedy = "1 to 32 of a-z, 0-9 and inner hyphens; not public, not community-…"
         raise InputError(f"{name[:40]!r} is no party id", place="--id", remedy=remedy)
     jurisdiction = jurisdiction or ask("Jurisdiction (two capitals, as in GB)", "--jurisdiction")
-    if len(jurisdiction) != 2 or not (jurisdiction.isascii() and jurisdiction.isupper()):
+    if jurisdiction not in {"EU", *REGIONS}:
         remedy = "Two capitals: a country of ISO 3166-1, or EU"
         raise InputError(f"{jurisdiction[:40]!r} is no jurisdiction", place="--jurisdiction", remedy=remedy)
     return name, jurisdiction

@@ -43,7 +43,7 @@ def validated(model: type[M], path: Path) -> M:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        remedy = "Name the configuration file, or write one by `tocsin init`"
+        remedy = "Name the configuration file, or write one by `tocsin init` (`tocsin lab init`, `tocsin reader init`)"
         raise BadConfigError(
             [ConfigError(f"cannot be read ({error.strerror})", place=str(path), remedy=remedy)]
         ) from error

@@ -82,7 +82,7 @@ class Secret(Table):
                 raise AdapterError("the secret is no text", place=str(self.file), remedy=remedy) from error
         value = os.environ.get(self.env or "")
         if not value:
-            remedy = "Set it in the environment of the node's service"
+            remedy = "Set it in the environment of the process that reads this file"
             raise AdapterError("the environment variable is not set", place=str(self.env), remedy=remedy)
         return value
 
