@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from tests.federation.nodes import wait_until
-from tests.unit.cli_desk import POLICY, REPORT, Folder, Lab, Node
+from tests.unit.cli.desk import POLICY, REPORT, Folder, Lab, Node
 
 pytestmark = pytest.mark.kafka
 

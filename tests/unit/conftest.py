@@ -1,8 +1,7 @@
-"""What several files share: gb alone, in memory, for the light clients; a founded folder for the command line."""
+"""What several files share: gb alone, in memory, and a light client of it."""
 
 import pytest
 from tests.crash.world import World
-from tests.unit.cli_desk import found
 from tests.unit.clients import in_memory, subscribe
 
 from tocsin.reader import Subscriber
@@ -17,13 +16,6 @@ def world():
 @pytest.fixture
 def gb(world):
     return world.nodes["gb"]
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("founded")
-    found(folder)
-    return folder
 
 
 @pytest.fixture

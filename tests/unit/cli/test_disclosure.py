@@ -5,24 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.cli_desk import POLICY, copied
+from tests.unit.cli.desk import POLICY
 
 from tocsin.flow.rows import Due, Hold, Withholding
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
-
-
-@pytest.fixture
-def gb(world):
-    return world[0]
-
-
-@pytest.fixture
-def lab(world):
-    return world[1]
 
 
 def test_preview_shows_what_the_release_then_sends(gb, lab):

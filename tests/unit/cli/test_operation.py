@@ -11,7 +11,7 @@ import sys
 from contextlib import closing
 
 import pytest
-from tests.unit.cli_desk import Folder, copied, every_command
+from tests.unit.cli.desk import Folder, every_command
 
 from tocsin.cli import output
 from tocsin.cli.run import tell_what_waits
@@ -20,17 +20,6 @@ from tocsin.flow import topics
 from tocsin.flow.receive import Inlet, InletKind
 from tocsin.flow.rows import Outgoing, Outlet, Quarantined, Resend
 from tocsin.logs import Log
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
-
-
-@pytest.fixture
-def gb(world):
-    return world[0]
-
 
 # ---- quarantine and resend
 

@@ -5,27 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.cli_desk import REPORT, copied
+from tests.unit.cli.desk import REPORT
 
 from tocsin.flow.issue import Issue
 from tocsin.flow.ports import Conflict
 from tocsin.flow.rows import Report, Submission
 from tocsin.wire.header import Tlp
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
-
-
-@pytest.fixture
-def gb(world):
-    return world[0]
-
-
-@pytest.fixture
-def lab(world):
-    return world[1]
 
 
 def test_a_submission_is_seen_issued_and_no_longer_waits(gb, lab):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.cli_desk import REPORT, Folder, copied
+from tests.unit.cli.desk import REPORT, Folder
 
 from tocsin.config import check_files, load
 from tocsin.lab.config import load as load_lab
@@ -19,16 +19,6 @@ from tocsin.packaged import packaged
 from tocsin.policy.language import parse_policy
 from tocsin.reader.config import load as load_reader
 from tocsin.trust import load_trust
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
-
-
-@pytest.fixture
-def gb(world):
-    return world[0]
 
 
 def trust_of(folder):

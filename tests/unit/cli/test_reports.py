@@ -5,24 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.cli_desk import REPORT, copied
+from tests.unit.cli.desk import REPORT
 
 from tocsin.flow.rows import Outgoing
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
-
-
-@pytest.fixture
-def gb(world):
-    return world[0]
-
-
-@pytest.fixture
-def lab(world):
-    return world[1]
 
 
 def test_ids_are_prefixes_and_an_ambiguous_one_lists_its_candidates(gb, lab):

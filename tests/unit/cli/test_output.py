@@ -9,18 +9,13 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.cli_desk import Folder, copied
+from tests.unit.cli.desk import Folder
 
 from tocsin.cli.output import INTERRUPTED, Minute, print_json
 from tocsin.wire.hop import NEVER
 
 TITLE = "☕ 日本語 \x9b31m \u202egnihton"
 TOCSIN = [sys.executable, "-m", "tocsin.cli.main"]
-
-
-@pytest.fixture
-def world(base, tmp_path):
-    return copied(base, tmp_path / "world")
 
 
 def process(folder, *words, **variables):
