@@ -155,7 +155,7 @@ class App:
             fresh = read_setting(self.config)
             if fresh.trust != self.setting.trust:
                 replaces(self.setting.trust, fresh.trust)
-            fresh.require_new_versions(self.setting.policies)
+            fresh.require_new_versions({(p.id, p.version, p.sha256) for p in self.setting.policies})
         except TocsinError as fault:
             self.watch.fault("reload", AdapterError(fault.thing, place=fault.place, remedy=fault.remedy), 0.0)
             return
@@ -185,11 +185,18 @@ class App:
             await asyncio.wait([stopping, preparing], return_when=asyncio.FIRST_COMPLETED)
             if preparing.done():
                 preparing.result()
+                await self._require_new_versions()
                 await self._work(stopping)
         finally:
             await _cancel([stopping, preparing])
             await self.parts.send.close()
             await self._http.stop()
+
+    async def _require_new_versions(self) -> None:
+        """`PolicyError` where a policy's text is not the one that this node has published under its version."""
+        async with self.store.begin() as tx:
+            spoken = await tx.find(Spoken, {"node": self.config.node.id, "type": "policy"})
+        self.setting.require_new_versions({(s.id, s.version, s.digest) for s in spoken})
 
     async def _work(self, stopping: asyncio.Task[Any]) -> None:
         """Every loop, until one of them shows a bug or the node is stopped."""

@@ -73,3 +73,18 @@ async def test_a_limit_that_is_lowered_under_a_running_node_is_shown_and_ends_no
         assert await drift() == "1.0"
         with pytest.raises(ConfigError, match="100000"):
             await node._prepare_topics()
+
+
+async def test_a_policy_that_was_published_is_not_replaced_under_its_version_by_a_restart(kafka, plain, tmp_path):
+    jp = NodeProcess(tmp_path / "jp", "jp", {"jp": kafka.bootstrap})
+    jp.start()
+    try:
+        wait_until(jp.ready, "a node that may speak")
+        wait_until(lambda: jp.metrics()["tocsin_outbox_acked_total"] > 0, "its policy is published")
+    finally:
+        jp.stop()
+    policy = tmp_path / "jp" / "policy.toml"
+    policy.write_text(policy.read_text() + "# another text\n")
+    jp.start()
+    assert jp.process.wait(60) == 1
+    assert "the text changed under the same version" in jp.log()

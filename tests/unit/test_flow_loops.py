@@ -361,7 +361,10 @@ def test_a_policy_that_changed_under_its_version_is_refused():
         for n, more in ((1, ""), (1, "# another text\n"), (2, "# another text\n"))
     )
     trust = load_trust(trust_document())
+    said = {(one[0].id, 1, one[0].sha256)}
     for policies in (one, next_one):
-        Setting("gb", trust, SCHEMAS, policies).require_new_versions(one)
+        Setting("gb", trust, SCHEMAS, policies).require_new_versions(said)
+    changed = Setting("gb", trust, SCHEMAS, other)
     with pytest.raises(PolicyError, match="under the same version"):
-        Setting("gb", trust, SCHEMAS, other).require_new_versions(one)
+        changed.require_new_versions(said)
+    changed.require_new_versions(said | {(other[0].id, 1, other[0].sha256)})  # it was published already

@@ -64,11 +64,16 @@ class Setting:
         serving = {schema.id: self.policy_for(schema.id, minute) for schema in self.schemas}
         return frozenset(name for name, p in serving.items() if p is None or p.effective_minute > minute)
 
-    def require_new_versions(self, before: Iterable[Policy]) -> None:
-        """`PolicyError` where a policy changed and its version did not: two texts of one are evidence against the node."""
-        texts = {(p.id, p.version): p.sha256 for p in before}
+    def require_new_versions(self, said: Iterable[tuple[str, int, bytes]]) -> None:
+        """`PolicyError` where a policy changed and its version did not: two texts of one are evidence against the node.
+
+        `said`: id, version and SHA-256 of what was in force or published before.
+        """
+        texts: dict[tuple[str, int], set[bytes]] = {}
+        for id_, version, digest in said:
+            texts.setdefault((id_, version), set()).add(digest)
         for policy in self.policies:
-            if texts.get((policy.id, policy.version), policy.sha256) != policy.sha256:
+            if policy.sha256 not in texts.get((policy.id, policy.version), {policy.sha256}):
                 place = f"{policy.id} {policy.version}"
                 raise PolicyError(
                     "the text changed under the same version", place=place, remedy="Raise version with it."
