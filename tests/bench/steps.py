@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -215,6 +216,9 @@ class FrozenSigner:
 class FrozenWriter:
     """Acknowledges at once: what a record costs the Kafka client is measured on the real broker."""
 
+    def __init__(self) -> None:
+        self._offsets = itertools.count()
+
     @classmethod
     async def made(cls) -> FrozenWriter:
         return cls()
@@ -222,7 +226,7 @@ class FrozenWriter:
     async def write(self, records):
         acks: dict[str, list[Ack]] = {}
         for record in records:
-            acks.setdefault(record.topic, []).append(Ack(0, NOW_MS))
+            acks.setdefault(record.topic, []).append(Ack(next(self._offsets), NOW_MS))
         return acks
 
     async def close(self) -> None:
