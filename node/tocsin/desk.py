@@ -104,7 +104,6 @@ async def desk(config: Config) -> AsyncIterator[Desk]:
     store = SqlStore(config.store_url())
     try:
         await store.migrate()
-        await store.check()
         yield Desk(config, setting, store, _instance(config.node.data))
     finally:
         await store.close()

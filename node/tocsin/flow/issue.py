@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -264,7 +264,7 @@ class Issue:
         return [s for s in sources if not s.basis or wanted.tlp < previous.tlp]
 
 
-async def _require_unissued(tx: Tx, sources: Iterable[Submission], previous: Report | None) -> None:
+async def _require_unissued(tx: Tx, sources: Collection[Submission], previous: Report | None) -> None:
     """One submission is of one incident, however often and by whomever it is issued; a retracted one does not count."""
     reports = await tx.get(Report, [(source.report,) for source in sources if source.state == "ISSUED"])
     for source in sources:

@@ -82,21 +82,30 @@ class SqlStore:
     async def migrate(self) -> None:
         """Bring the tables to this version's; makes a SQLite file (0600) where there is none.
 
-        `AdapterError` where the database cannot be reached, or a newer version of Tocsin wrote it.
+        `AdapterError` where the database cannot be reached, may lose what it acknowledged, or was written by a newer
+        version of Tocsin.
         """
         if isinstance(self._database, Sqlite):
             self._database.make()
-        await self._attempt(self._database.inspect(lambda connection: migrate.upgrade(connection, self.place)))
+
+        def bring(connection: Connection) -> None:
+            self._require_durable(connection)
+            migrate.upgrade(connection, self.place)
+
+        await self._attempt(self._database.inspect(bring))
 
     async def check(self) -> None:
         """`AdapterError` unless the store can be used: reachable, of exactly this version, and durable."""
 
         def look(connection: Connection) -> None:
             migrate.require_head(connection, self.place)
-            if isinstance(self._database, Postgres):
-                postgres.require_durable(connection, self.place)
+            self._require_durable(connection)
 
         await self._attempt(self._database.inspect(look))
+
+    def _require_durable(self, connection: Connection) -> None:
+        if isinstance(self._database, Postgres):
+            postgres.require_durable(connection, self.place)
 
     async def close(self) -> None:
         """Let go of the connection; never raises."""
