@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from tocsin import strict_json
 from tocsin.errors import InputError, TocsinError
 
 _LEVELS = 64
@@ -21,7 +21,7 @@ def read_foreign(
         found = (
             tomllib.loads(path.read_text(encoding="utf-8"))
             if toml
-            else json.loads(path.read_bytes(), object_pairs_hook=_once)
+            else strict_json.loads(path.read_text(encoding="utf-8-sig"))
         )
         _require_shallow(found)
     except OSError as fault:
@@ -31,15 +31,6 @@ def read_foreign(
     except ValueError as fault:  # no UTF-8 and a number of thousands of digits too
         form = "TOML" if toml else "JSON"
         raise error(f"{what} is no {form} ({fault})", place=str(path), remedy=remedy) from fault
-    return found
-
-
-def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON readers differ on a member that is given twice; where it is a key's revocation, one of them would be wrong."""
-    found = dict(members)
-    if len(found) < len(members):
-        names = [name for name, _ in members]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
     return found
 
 

@@ -1,13 +1,13 @@
 """Schemas of reports (protocol section 7): load and lint them, read slots by them, and judge a report (section 6 step 7)."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
+from tocsin import strict_json
 from tocsin.errors import InputError, SchemaError
 from tocsin.report.ladders import FUNCTIONS, UNDEFINED, compose
 from tocsin.report.types import Type, TypeReader, field_name, full_name, misfits
@@ -214,17 +214,8 @@ def load_schema(schema_id: str, text: bytes) -> Schema:
 
 
 def _parse(schema_id: str, text: bytes) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            raise SchemaError("an object has one key twice", place=schema_id)
-        return made
-
-    def refuse(word: str) -> None:
-        raise SchemaError(f"{word} is not JSON", place=schema_id)
-
     try:
-        record = json.loads(text.decode(), object_pairs_hook=once, parse_constant=refuse)
+        record = strict_json.loads(text.decode())
     except (ValueError, RecursionError) as fault:
         raise SchemaError(f"not JSON in UTF-8: {fault}", place=schema_id) from fault
     if not isinstance(record, dict):
