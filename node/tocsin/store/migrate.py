@@ -33,20 +33,9 @@ def upgrade(connection: Connection, place: str) -> None:
     command.upgrade(config(connection), "head")
 
 
-def require_head(connection: Connection, place: str) -> None:
-    """`AdapterError` unless the tables are of exactly the newest revision that this version knows."""
-    found, newest = _require_known(connection, place)
-    if found != newest:
-        thing = f"the store is of revision {found or 'none'}; this version of Tocsin needs {newest}"
-        remedy = "Back it up, then start `tocsin run` of this version: it brings the tables to it."
-        raise AdapterError(thing, place=place, remedy=remedy)
-
-
-def _require_known(connection: Connection, place: str) -> tuple[str | None, str | None]:
-    """The revision of the tables (None where there are none) and the newest one."""
+def _require_known(connection: Connection, place: str) -> None:
     scripts = ScriptDirectory.from_config(config(connection))
     found, newest = MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
     if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
         thing = f"a newer version of Tocsin wrote the store (revision {found}; this version knows up to {newest})"
         raise AdapterError(thing, place=place, remedy="Install that version, or restore the backup made before it.")
-    return found, newest

@@ -60,7 +60,7 @@ class Database(Protocol):
 class SqlStore:
     """`tocsin.flow.ports.Store` over `sqlite:////path/to/file` or `postgresql://user:password@host/name`.
 
-    Construct, `migrate` (or only `check`), `begin` as often as needed, `close`. The transactions of one process wait
+    Construct, `migrate`, `begin` as often as needed, `close`. The transactions of one process wait
     for each other, in order: one inside another ends as a `Conflict`, and inside a block nothing but the store is
     waited for. One transaction is used by one task. A block that is cancelled, or loses its server, *while it commits*
     is in doubt, like one whose process dies there: whoever goes on reads the store again.
@@ -89,23 +89,11 @@ class SqlStore:
             self._database.make()
 
         def bring(connection: Connection) -> None:
-            self._require_durable(connection)
+            if isinstance(self._database, Postgres):
+                postgres.require_durable(connection, self.place)
             migrate.upgrade(connection, self.place)
 
         await self._attempt(self._database.inspect(bring))
-
-    async def check(self) -> None:
-        """`AdapterError` unless the store can be used: reachable, of exactly this version, and durable."""
-
-        def look(connection: Connection) -> None:
-            migrate.require_head(connection, self.place)
-            self._require_durable(connection)
-
-        await self._attempt(self._database.inspect(look))
-
-    def _require_durable(self, connection: Connection) -> None:
-        if isinstance(self._database, Postgres):
-            postgres.require_durable(connection, self.place)
 
     async def close(self) -> None:
         """Let go of the connection; never raises."""
