@@ -64,7 +64,7 @@ def test_a_pack_is_a_valid_policy_of_its_country(pack):
     policy = parse_policy(text(pack), SCHEMA)
     assert (policy.id, policy.jurisdiction) == (pack, pack.upper())
     assert set(policy.audiences) >= {*PACKS, "public"} - {pack}
-    assert all(rule.basis.startswith(("example", "VOCABULARY")) for rule in policy.rules)
+    assert all(rule.basis.startswith(("example", "MITRE ATLAS", "schema incident/1.0")) for rule in policy.rules)
 
 
 @pytest.mark.parametrize("pack", PACKS)
