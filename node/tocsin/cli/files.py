@@ -34,14 +34,18 @@ def require_absent(paths: Sequence[Path]) -> None:
 
 
 def write_new(path: Path, text: str, mode: int = 0o644) -> None:
-    """A new file; its folder is made where it is missing."""
+    """A new file, whole or not at all; its folder is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # half a file would be in the way of the next try
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InputError(f"the file cannot be written ({error.strerror})", place=str(path), remedy=_WRITABLE) from error
 

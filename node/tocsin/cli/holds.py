@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from tocsin.flow import officer as acts
 from tocsin.flow.decide import explain
 from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
-from tocsin.flow.rows import ANSWERED, OPEN, Hold, Report, Withholding
+from tocsin.flow.rows import ANSWERED, OPEN, Decided, Hold, Report, Withholding
 from tocsin.report.schema import Schema
 from tocsin.wire.header import Tlp
 from tocsin.wire.slots import mask_bits
@@ -74,7 +76,7 @@ async def withhold(report: ReportId, fields: Fields, audience: Audience, officer
     """Keep fields of one report from one audience, beyond the policy; what is sent already cannot be taken back."""
     async with at_the_desk() as desk:
 
-        async def act(tx: Tx) -> tuple[Withholding, Schema]:
+        async def act(tx: Tx) -> tuple[Withholding, Schema, int]:
             found = await find_report(tx, report)
             schema = _schema(desk, found)
             row = await acts.withhold(
@@ -88,12 +90,16 @@ async def withhold(report: ReportId, fields: Fields, audience: Audience, officer
                 reason=reason,
                 now_ms=now_ms(),
             )
-            return row, schema
+            where = {"incident": found.incident, "origin": found.origin, "leaf": found.leaf, "audience": audience}
+            sent = [_bits(decided.mask) for decided in await tx.find(Decided, where)]
+            return row, schema, reduce(or_, sent, 0)
 
-        row, schema = await in_one(desk.store, act)
-    kept = mask_bits(row.slots, 8 * len(row.slots)) if row.slots else 0
+        row, schema, sent = await in_one(desk.store, act)
+    kept = _bits(row.slots)
     names = [f.name for f in schema.fields if kept >> f.index & 1]
-    give({"leaf": Id(row.leaf), "audience": row.audience, "withheld": names, "officer": row.officer})
+    late = [f.name for f in schema.fields if (kept & sent) >> f.index & 1]
+    told = {"leaf": Id(row.leaf), "audience": row.audience, "withheld": names, "officer": row.officer}
+    give(told | {"sent_already": late} if late else told)
 
 
 async def _answer(holds: list[str], *, approve: bool, officer: str, reason: str) -> None:
@@ -160,6 +166,10 @@ def _row(hold: Hold, report: Report) -> dict[str, Any]:
 
 def _id(hold: Hold) -> Id:
     return Id(bytes.fromhex(acts.hold_id(hold)))
+
+
+def _bits(mask: bytes) -> int:
+    return mask_bits(mask, 8 * len(mask))
 
 
 def _schema(desk: Desk, report: Report) -> Schema:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tocsin.cli.holds import Officer, Reason
 from tocsin.cli.node import at_the_desk, find_submission, in_one
-from tocsin.cli.output import Id, Moment, command, give, now_ms, rows, say
+from tocsin.cli.output import Id, Marked, Moment, command, give, now_ms, rows, say
 from tocsin.flow import officer as acts
 from tocsin.flow.opened import Opened
 from tocsin.flow.rows import Copy, Report, Submission
 from tocsin.report.texts import date_text
-from tocsin.wire.header import Tlp
+from tocsin.wire.header import Stage, Tlp
 
 if TYPE_CHECKING:
     from tocsin.desk import Desk
@@ -37,6 +37,7 @@ async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
             found = await tx.find(Submission, where, order=("-received_ms",), limit=limit)
             reports = await tx.get(Report, [(s.leaf,) for s in found])
             shown = await _values(desk, tx, [s.leaf for s in found])
+            retracted = await _retracted(tx, reports.values())
             return [
                 {
                     "leaf": Id(s.leaf),
@@ -47,17 +48,20 @@ async def inbox(everything: Everything = False, limit: Limit = 50) -> None:
                     "state": s.state,
                     "dismissed": s.basis if s.state == "DISMISSED" else "",
                     "report": Id(s.report) if s.report else "",
+                    "stage": reports[s.leaf,].stage,
+                    "retracted": s.leaf in retracted,
                     "exercise": reports[s.leaf,].exercise,
-                    "title": shown.get(s.leaf, {}).get("title"),
+                    "title": Marked(
+                        shown.get(s.leaf, {}).get("title"),
+                        _marks(reports[s.leaf,], retracted, stage=True),
+                    ),
                 }
                 for s in reversed(found)
             ]
 
         found = await in_one(desk.store, look)
-    columns = ["leaf", "lab", "received", "tlp", "severity", "title"]
-    rows(
-        found, empty="nothing waits to be issued", columns=[*columns[:-1], "state", "title"] if everything else columns
-    )
+    columns = ["leaf", "lab", "received", "tlp", "state" if everything else "severity", "title"]
+    rows(found, empty="nothing waits to be issued", columns=columns)
     for row in found:
         if row["dismissed"]:
             say(f"{row['leaf']} was dismissed by {row['dismissed']}")
@@ -86,6 +90,7 @@ async def list_reports(origin: Origin = None, own: Own = False, limit: Limit = 5
         async def look(tx: Tx) -> list[dict[str, Any]]:
             found = await _newest(desk, tx, wanted, limit)
             shown = await _values(desk, tx, [r.leaf for r in found])
+            retracted = await _retracted(tx, found)
             return [
                 {
                     "leaf": Id(r.leaf),
@@ -96,8 +101,9 @@ async def list_reports(origin: Origin = None, own: Own = False, limit: Limit = 5
                     "tlp": Tlp(r.tlp).name,
                     "created": date_text(r.created_day),
                     "accepted": Moment(r.accepted_ms),
+                    "retracted": r.leaf in retracted,
                     "exercise": r.exercise,
-                    "title": shown.get(r.leaf, {}).get("title", "(withheld)"),
+                    "title": Marked(shown.get(r.leaf, {}).get("title", "(withheld)"), _marks(r, retracted)),
                 }
                 for r in reversed(found)
             ]
@@ -115,6 +121,22 @@ async def _newest(desk: Desk, tx: Tx, origin: str | None, limit: int) -> list[Re
         if len(wanted) >= limit or len(found) < most:
             return wanted[:limit]
         most *= 4
+
+
+async def _retracted(tx: Tx, reports: Iterable[Report]) -> set[bytes]:
+    """The leaves of those whose incident another report retracts."""
+    meant = {r.leaf: (r.origin, r.incident) for r in reports if r.stage != Stage.RETRACTION}
+    origins, incidents = {origin for origin, _ in meant.values()}, {incident for _, incident in meant.values()}
+    found = await tx.find(Report, {"retracts": sorted(incidents), "origin": sorted(origins)}) if meant else []
+    retracted = {(r.origin, r.incident) for r in found}
+    return {leaf for leaf, incident in meant.items() if incident in retracted}
+
+
+def _marks(report: Report, retracted: Collection[bytes], *, stage: bool = False) -> tuple[str, ...]:
+    """What nobody may overlook at a glance."""
+    marks = [report.stage.lower()] if stage and report.stage != Stage.INITIAL else []
+    marks += ["retracted"] if report.leaf in retracted else []
+    return (*marks, "drill") if report.exercise else tuple(marks)
 
 
 async def _values(desk: Desk, tx: Tx, leaves: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:

@@ -99,7 +99,7 @@ async def issue(
     give(
         {"issued": Id(leaf), "stage": wanted.stage, "tlp": wanted.tlp.name, "sources": [Id(s) for s in wanted.sources]}
     )
-    say("the node decides now what of it goes to whom: `tocsin policy preview` shows it")
+    say("the running node decides what of it goes to whom: `tocsin policy preview` shows what that is")
 
 
 async def _basis(desk: Desk, tx: Tx, leaves: Sequence[str], follows: str | None) -> _Basis:

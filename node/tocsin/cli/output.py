@@ -68,7 +68,7 @@ class Moment:
     ms: int
 
     def __str__(self) -> str:
-        return self._utc().strftime("%Y-%m-%d %H:%M")
+        return self._utc().strftime("%Y-%m-%d %H:%MZ")
 
     def iso(self) -> str:
         """As programs read it."""
@@ -90,6 +90,18 @@ class Minute:
     def moment(self) -> Moment | None:
         """Its beginning; None where it never comes."""
         return None if self.number >= NEVER else Moment(self.number * 60_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A value; a person is shown marks before it that nobody may overlook, a program has them as fields of their own."""
+
+    value: Any
+    marks: Sequence[str]
+
+    def __str__(self) -> str:
+        marks = f"({', '.join(self.marks)}) " if self.marks else ""
+        return marks + plain(self.value)
 
 
 class _JsonLog(logging.Handler):
@@ -207,6 +219,8 @@ def _json(value: Any) -> Any:
         return value.iso()
     if isinstance(value, Minute):
         return value.moment()
+    if isinstance(value, Marked):
+        return value.value
     if isinstance(value, bytes):
         return value.hex()
     return str(value)

@@ -19,10 +19,10 @@ from tocsin.cli.files import (
     with_party,
     without_party,
 )
-from tocsin.cli.output import OPTIONS, Moment, command, confirm, give, print_json, rows, say
+from tocsin.cli.output import OPTIONS, Moment, command, confirm, give, needing, print_json, rows, say
 from tocsin.cli.trust import known_trust
 from tocsin.config import Config, load
-from tocsin.errors import InputError
+from tocsin.errors import InputError, TocsinError
 from tocsin.light.trust_file import read_trust_document
 from tocsin.trust import load_trust
 from tocsin.wire.keys import PartyKind, TrustView
@@ -172,6 +172,7 @@ async def reader_add(
             remedy="A party reads the stream that bears its id",
         )
     _add(found, ("reader", {"id": name, **_given(audience=audience, principal=principal)}), yes=yes)
+    _warn_unless_named(audience or name)
     say("Next: tocsin topics apply")
 
 
@@ -214,6 +215,20 @@ def _add(record: dict[str, Any] | None, entry: tuple[str, dict[str, Any]] | None
         edit_config(OPTIONS.config, lambda d: _put(d, *entry), load, first=lambda: replace_trust(trust, old, new))
     added = entry[1]["id"] if entry else record["party"] if record else ""
     give({"added": added, "trust_version": new["version"]})
+
+
+def _warn_unless_named(audience: str) -> None:
+    """A policy may come later than its readers; a name that is misspelt would leave a reader in silence."""
+    with needing("node"):
+        from tocsin.desk import read_policies, read_schemas  # noqa: PLC0415 - see `cli.node.at_the_desk`
+    config = load(OPTIONS.config)
+    try:
+        policies = read_policies(config, read_schemas(config))
+    except TocsinError:  # the start says what is wrong with a policy
+        return
+    named = sorted({name for policy in policies for name in policy.audiences})
+    if audience not in named:
+        say(f"No policy names the audience {audience!r}: nothing goes to it. Named are: {', '.join(named) or 'none'}")
 
 
 def _put(document: tomlkit.TOMLDocument, table: str, entry: Mapping[str, Any]) -> None:

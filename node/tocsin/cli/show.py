@@ -9,6 +9,7 @@ import typer
 from tocsin.cli.node import at_the_desk, find_report, in_one
 from tocsin.cli.output import OPTIONS, Id, Minute, Moment, command, give, now_ms, print_json, rows, say
 from tocsin.flow.opened import Opened
+from tocsin.flow.ports import Between
 from tocsin.flow.rows import Copy, Decided, Hold, Report, Submission, Withholding
 from tocsin.reader.seen import Seen, seen_of
 from tocsin.report.texts import date_text
@@ -99,7 +100,14 @@ async def _about(tx: Tx, report: Report, nulls: list[str]) -> dict[str, Any]:
     if report.exercise:
         about["exercise"] = True
     if report.revision:
-        about["follows"] = report.prev
+        about["follows"] = Id(report.prev)
+    of_incident = {"incident": report.incident, "origin": report.origin, "revision": Between(low=report.revision + 1)}
+    newer = await tx.find(Report, of_incident, order=("-revision",), limit=1)
+    if newer:
+        about["newest_revision"] = Id(newer[0].leaf)
+    retractions = await tx.find(Report, {"retracts": report.incident, "origin": report.origin}, limit=1)
+    if retractions and retractions[0].leaf != report.leaf:
+        about["retracted_by"] = Id(retractions[0].leaf)
     submission = (await tx.get(Submission, [(report.leaf,)])).get((report.leaf,))
     if submission:
         about["submission"] = submission.state

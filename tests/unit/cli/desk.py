@@ -208,17 +208,17 @@ class Node(Folder):
 class Lab(Folder):
     """A lab's folder."""
 
-    def sealed(self, document, *, tlp=Tlp.CLEAR, exercise=False):
-        """(framed, leaf) of a submission, as its client would send it."""
+    def sealed(self, document, *, tlp=Tlp.CLEAR, exercise=False, stage=Stage.INITIAL, previous=None):
+        """(framed, leaf) of a submission, as its client would send it; `previous` is the row that it follows."""
 
         async def make():
             config = load_lab(self.path / "lab.toml")
             signer = make_signer(config)
             await signer.open()
-            wanted = Wanted(values=from_document(document, SCHEMA), tlp=tlp, stage=Stage.INITIAL, exercise=exercise)
+            wanted = Wanted(values=from_document(document, SCHEMA), tlp=tlp, stage=stage, exercise=exercise)
             return await seal(
                 wanted,
-                None,
+                previous,
                 lab="frontier",
                 institute="gb",
                 schema=SCHEMA,

@@ -100,6 +100,16 @@ def test_what_an_officer_withholds_goes_with_its_finer_rungs_and_every_audience_
     assert {"title", "severity", "severity_band"} == set(kept["fields"])
 
 
+def test_what_is_withheld_too_late_is_said(gb, lab):
+    leaf = gb.issued(lab)
+    gb.release()
+    words = ("--audience", "public", "--officer", "A", "--reason", "law")
+    late = gb.json("withhold", leaf, "title", "description", *words).line
+    assert (late["withheld"], late["sent_already"]) == (["title", "description"], ["title"])
+    assert "sent already  title" in gb.run("withhold", leaf, "title", *words).out
+    assert "sent_already" not in gb.json("withhold", gb.issued(lab), "title", *words).line
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -48,7 +48,7 @@ def test_a_minute_that_never_comes_is_null_to_a_program(capsys):
     print_json({"never": Minute(NEVER), "late": Minute(NEVER - 1), "first": Minute(0)})
     told = json.loads(capsys.readouterr().out)
     assert told == {"never": None, "late": "6053-01-23T02:06:00.000Z", "first": "1970-01-01T00:00:00.000Z"}
-    assert [str(Minute(NEVER)), str(Minute(1))] == ["never", "1970-01-01 00:01"]
+    assert [str(Minute(NEVER)), str(Minute(1))] == ["never", "1970-01-01 00:01Z"]
 
 
 @pytest.mark.parametrize(

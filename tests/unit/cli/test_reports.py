@@ -7,7 +7,8 @@ import json
 import pytest
 from tests.unit.cli.desk import REPORT
 
-from tocsin.flow.rows import Outgoing
+from tocsin.flow.rows import Outgoing, Report
+from tocsin.wire.header import Stage
 
 
 def test_ids_are_prefixes_and_an_ambiguous_one_lists_its_candidates(gb, lab):
@@ -44,6 +45,37 @@ def test_show_says_what_was_sent_to_whom_and_what_was_withheld(gb, lab):
     assert "root_cause" in held
     told = gb.run("show", leaf).out
     assert "public" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_retracted_report_a_drill_and_what_is_no_first_report_are_told_at_a_glance(gb, lab):
+    first = gb.submit(lab)
+    issued = gb.json("issue", first).line["issued"]
+    later = gb.json("issue", "--follows", issued, "--stage", "retraction").line["issued"]
+    drill = gb.issued(lab, exercise=True)
+    about = gb.json("show", issued).line["report"]
+    assert (about["newest_revision"], about["retracted_by"]) == (later, later)
+    assert not {"newest_revision", "retracted_by"} & gb.json("show", later).line["report"].keys()
+    assert {line["leaf"]: line["retracted"] for line in gb.json("list").lines} == {
+        issued: True,
+        later: False,
+        drill: False,
+    }
+    assert all(line["title"] in {REPORT["title"], None} for line in gb.json("list").lines)
+    listed = {line.split()[0]: line for line in gb.run("list").out.splitlines()}
+    assert "(retracted) " in listed[issued[:12]]
+    assert "(retracted)" not in listed[later[:12]]
+    assert "(drill) " in listed[drill[:12]]
+    [row] = gb.rows(Report, leaf=bytes.fromhex(first))
+    taken_back = gb.submit(lab, dict.fromkeys(REPORT), stage=Stage.RETRACTION, previous=row)
+    waits = gb.json("inbox", "--all").lines
+    assert [(w["stage"], w["retracted"]) for w in waits if w["leaf"] in {first, taken_back}] == [
+        ("INITIAL", True),
+        ("RETRACTION", False),
+    ]
+    told = gb.run("inbox", "--all").out
+    assert "(retracted) Agent" in told
+    assert "(retraction) " in told
     assert max(map(len, told.splitlines())) <= 80
 
 

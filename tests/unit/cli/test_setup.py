@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.desk import REPORT, Folder
 
+from tocsin.cli.files import write_new
 from tocsin.config import check_files, load
+from tocsin.errors import InputError
 from tocsin.lab.config import load as load_lab
 from tocsin.packaged import packaged
 from tocsin.policy.language import parse_policy
@@ -68,6 +71,16 @@ def test_init_overwrites_nothing_and_leaves_nothing_half_done(tmp_path):
     said = node.run("init", "--id", "gb", "--jurisdiction", "GB")
     assert (said.code, "trust.json" in said.err, "overwritten" in said.err) == (1, True, True)
     assert [p.name for p in node.path.iterdir()] == ["trust.json"]
+
+
+def test_a_disk_that_fills_while_a_file_is_made_leaves_no_half_of_it(tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tocsin.cli.files.os.fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_new(tmp_path / "new.toml", "text")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -265,6 +278,10 @@ def test_readers_are_added_listed_and_removed(gb):
     gb.json("reader", "add", "press", "--audience", "public", "--principal", "p1")
     assert gb.json("reader", "list").lines[-1] == {"id": "press", "audience": "public", "principal": "p1"}
     gb.json("reader", "remove", "press")
+    told = gb.run("reader", "add", "press", "--audience", "pubic").out
+    assert "No policy names the audience 'pubic': nothing goes to it. Named are: jp, public" in " ".join(told.split())
+    gb.json("reader", "remove", "press")
+    assert "No policy" not in gb.run("reader", "add", "jp").out
     assert [line["id"] for line in gb.json("reader", "list").lines] == ["jp"]
 
 
