@@ -25,7 +25,7 @@ from tocsin.flow.loops import State
 from tocsin.flow.outcome import What
 from tocsin.flow.ports import Outbound
 from tocsin.flow.prune import MS_PER_DAY, Prune
-from tocsin.flow.rows import Hold, Resend
+from tocsin.flow.rows import Hold, Resend, Submission
 from tocsin.store import sqlite, statements
 from tocsin.store.store import SqlStore
 from tocsin.store.tables import TABLES
@@ -202,6 +202,10 @@ async def play(flow, folder):
         await gb.until(lambda: ("quarantined", again) in flow.asked(), "the rejected record tried again", 60)
         resent = frozenset({"topic", "epoch", "seq"})
         await gb.until(lambda: ("outgoing", resent) in flow.asked(), "the officer's order carried out", 60)
+        async with gb.store.begin() as tx:
+            [told, *_] = await tx.find(Submission, {"state": "ISSUED", "told": True})
+            await tx.put([replace(told, told=False)])
+        await gb.until(lambda: ("due", frozenset({"leaf"})) in flow.asked(), "a lab told", 60)
         assert len(await held("SUPERSEDED")) == 6
     finally:
         for process in running:

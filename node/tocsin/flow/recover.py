@@ -129,38 +129,29 @@ class Recover:
         what was sent to anybody is known by then.
         """
         setting, now_ms = self._setting(), self._clock()
-        told: dict[bytes, Receipt] = {}
+        told: list[Receipt] = []
 
         def take(record: Record) -> None:
             statement = verify_statement(record.value, setting.trust, now_ms, None)
             body = statement.body if isinstance(statement, VerifiedStatement) else None
             if isinstance(body, Receipt) and (body.node, body.lab, body.decision) == (setting.node, lab, "ISSUED"):
-                told.setdefault(body.leaf, body)
+                told.append(body)
 
         async def known() -> bool:
-            oldest = next(iter(told), None)
             async with self._store.begin() as tx:
-                found = (await tx.get(Submission, [(oldest,)])).get((oldest,)) if oldest else None
-            return found is not None and found.told
+                found = await tx.get(Submission, [(receipt.leaf,) for receipt in told[:1]])
+            return any(row.told for row in found.values())
 
         await self._tail(topics.receipts(setting.node, lab), take, told.clear, known)
         async with self._store.begin() as tx:
-            held = await tx.get(Submission, [(leaf,) for leaf in told])
-            issued = await tx.get(Report, [(r.report,) for r in told.values() if r.report])
-            news = [
-                r
-                for r in told.values()
-                if ((r.leaf,) not in held or held[r.leaf,].state != "ISSUED")
-                # A report that the store lost and no reader was ever sent is gone: it is to be issued again.
-                and (r.report is None or (r.report,) in issued)
-            ]
-            await tx.put(
-                [
-                    Submission(r.leaf, lab, r.record, "ISSUED", r.time_ms, r.report or b"", told=True, basis=r.reason)
-                    for r in news
-                ]
-            )
-        return len(news)
+            held = await tx.get(Submission, sorted({(r.leaf,) for r in told}))
+            issued = await tx.get(Report, sorted({(r.report,) for r in told if r.report}))
+            # A report that the store lost and no reader was ever sent is gone: it is to be issued again.
+            last = {r.leaf: r for r in told if r.report is None or (r.report,) in issued}
+            rows = [_as_told(held.get((leaf,)), receipt) for leaf, receipt in last.items()]
+            rows = [row for row in rows if row != held.get(row.key())]
+            await tx.put(rows)
+        return len(rows)
 
     async def _look(self, setting: Setting, topic: str, audience: str, outlet: Outlet | None) -> _Shown:
         shown = _Shown()
@@ -338,6 +329,15 @@ class Recover:
                 said.add(row.value)
                 outbox.envelope(Item(row.value, row.record_key, row.leaf))
         await outbox.close(tx)
+
+
+def _as_told(held: Submission | None, receipt: Receipt) -> Submission:
+    """The submission as the receipt says; one that the store knows to be ISSUED keeps its own words, and is told."""
+    if held is not None and held.state == "ISSUED":
+        return dataclasses.replace(held, told=held.told or receipt.report in {None, held.report})
+    report = receipt.report or b""
+    of = receipt.leaf, receipt.lab, receipt.record
+    return Submission(*of, "ISSUED", receipt.time_ms, report, told=True, basis=receipt.reason)
 
 
 def own_envelope(value: bytes, setting: Setting, audience: str) -> tuple[Envelope, Header] | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from tocsin.flow import topics
 from tocsin.flow.outbox import Item, Outbox, Remembered, new_outlet
 from tocsin.flow.ports import Clock, Signer, Store, Tx
-from tocsin.flow.rows import Outlet, Spoken, Submission
-from tocsin.flow.setting import Setting
+from tocsin.flow.rows import Due, Outlet, Spoken, Submission
+from tocsin.flow.setting import MS_PER_MINUTE, Setting
 from tocsin.wire.keys import KeyUse, pae
 from tocsin.wire.statement import (
     Descriptor,
@@ -130,12 +130,20 @@ class Tell:
         return len(told)
 
     async def issued(self) -> int:
-        """Answer ISSUED for what became part of a national report that goes to nobody; returns how many."""
+        """Answer ISSUED for what became part of a national report that goes to nobody now; returns how many.
+
+        While a decision on it is due, that is `Release`'s: a receipt that stands alone names, after the restore of an
+        older store, a report that nobody can produce, and the submission is issued a second time.
+        """
         now_ms, node = self._clock(), self._setting().node
         async with self._store.begin() as tx:
             waiting = await tx.find(Submission, {"state": "ISSUED", "told": False}, limit=256)
-            await answer_issued(tx, self._signer, node, waiting, now_ms)
-        return len(waiting)
+            held = {outlet.audience for outlet in await tx.find(Outlet, {"holder": self._me})}
+            dues = await tx.find(Due, {"leaf": sorted({submission.report for submission in waiting})})
+            due = {row.leaf for row in dues if row.audience in held and row.minute <= now_ms // MS_PER_MINUTE}
+            alone = [submission for submission in waiting if submission.report not in due]
+            await answer_issued(tx, self._signer, node, alone, now_ms)
+        return len(alone)
 
     async def speak(self, jurisdiction: str, software: str) -> list[Spoken]:
         """Publish the descriptor, and each policy version that this store has not spoken yet (design 4).
