@@ -22,6 +22,7 @@ from tocsin.cli import (
     report,
     setup,
     show,
+    store,
     streams,
     topics,
     trace,
@@ -115,6 +116,7 @@ peer, lab, reader = _group("Other institutes."), _group("Labs that submit."), _g
 policy, hold = _group("What is disclosed, to whom, and why."), _group("Releases that wait for an officer.")
 rest, importing = _group("Rejected records at rest."), _group("Incidents from elsewhere, as documents.")
 kafka_topics, development = _group("This node's topics and rights."), _group("For trying things out.")
+stored = _group("The SQLite store, copied and put back.")
 dev_kafka = _group("A real Apache Kafka broker without Docker.")
 
 _COMMANDS: dict[typer.Typer, dict[str, Any]] = {
@@ -152,6 +154,7 @@ _COMMANDS: dict[typer.Typer, dict[str, Any]] = {
     },
     importing: {"genai-incidents": report.import_genai_incidents},
     kafka_topics: {"apply": topics.apply},
+    stored: {"backup": store.backup, "restore": store.restore},
     dev_kafka: {"up": dev.kafka_up, "down": dev.kafka_down},
 }
 for _of, _commands in _COMMANDS.items():
@@ -177,6 +180,7 @@ app.add_typer(policy, name="policy", rich_help_panel="Disclosure")
 app.add_typer(hold, name="hold", rich_help_panel="Disclosure")
 app.command("withhold", rich_help_panel="Disclosure")(holds.withhold)
 app.add_typer(rest, name="quarantine", rich_help_panel="Operation")
+app.add_typer(stored, name="store", rich_help_panel="Operation")
 app.command("resend", rich_help_panel="Operation")(quarantine.resend)
 app.command("report", rich_help_panel="For labs and developers")(report.report)
 app.add_typer(importing, name="import", rich_help_panel="For labs and developers")

@@ -23,6 +23,7 @@ async def run_node() -> int:
     config = load(OPTIONS.config)
     check_files(config)
     async with desk(config) as opened, only_one(config.node.data):
+        await opened.store.require_whole()
         signer = make_signer(config)
         await signer.open()
         log = Log(sys.stderr, config.log.level, human=False if OPTIONS.json else None)

@@ -132,3 +132,14 @@ def outbound(row: Outgoing) -> Outbound:
     if row.seq and not row.statement:
         headers.append(("tocsin-seq", encode_hint(row.epoch, row.seq)))
     return Outbound(row.topic, row.record_key, row.value, tuple(headers))
+
+
+async def require_one_store(tx: Tx, outlet: Outlet | None) -> None:
+    """The last row that was sealed and the last that was acknowledged are there, or parts of two stores were mixed."""
+    keys = {(outlet.topic, row) for row in (outlet.acked, outlet.rows) if row} if outlet is not None else set()
+    if outlet is not None and len(await tx.get(Outgoing, sorted(keys))) < len(keys):
+        raise AdapterError(
+            "the store contradicts itself: what it says was sealed last is not in it",
+            place=outlet.topic,
+            remedy="It is damaged, or mixed with another one: stop the node and restore a backup",
+        )

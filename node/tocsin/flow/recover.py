@@ -15,7 +15,7 @@ from enum import StrEnum
 from tocsin.flow import topics
 from tocsin.flow.admit import report_row
 from tocsin.flow.leases import LEASE_MS
-from tocsin.flow.outbox import Item, Outbox, Remembered, new_outlet
+from tocsin.flow.outbox import Item, Outbox, Remembered, new_outlet, require_one_store
 from tocsin.flow.ports import Clock, Reader, Record, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Decided, Outgoing, Outlet, Report, Submission
 from tocsin.flow.setting import Setting
@@ -95,6 +95,7 @@ class Recover:
         # 1. Look at the tail of the topic; only what verifies under our own keys counts.
         shown = await self._look(setting, topic, audience, outlet)
         async with self._store.begin() as tx:
+            await require_one_store(tx, outlet)
             await _forget_repeats(tx, audience, outlet, shown)
             # 2. Neither knows the stream.
             top = shown.top()

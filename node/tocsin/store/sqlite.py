@@ -41,7 +41,7 @@ class Sqlite:
 
     def __init__(self, file: Path, place: str, busy_s: float) -> None:
         """No I/O. `place` is said in errors; `busy_s` is how long to wait for other transactions."""
-        self._file = file
+        self.file = file
         self._place = place
         self._busy_s = busy_s
         self._turn = asyncio.Lock()
@@ -51,11 +51,11 @@ class Sqlite:
     def make(self) -> None:
         """An empty file of its owner alone, if there is none; SQLite gives its write-ahead log the same mode."""
         try:
-            os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             remedy = "The folder must exist and belong to the user that runs the node."
             raise AdapterError(
-                f"cannot make the store: {error.strerror}", place=str(self._file), remedy=remedy
+                f"cannot make the store: {error.strerror}", place=str(self.file), remedy=remedy
             ) from error
 
     async def inspect(self, look: Callable[[Connection], T]) -> T:
@@ -89,7 +89,7 @@ class Sqlite:
             driver.close()
 
     def _require_file(self) -> None:
-        if not os.path.exists(self._file):  # noqa: PTH110 - before every transaction, and pathlib takes six times as long
+        if not os.path.exists(self.file):  # noqa: PTH110 - before every transaction, and pathlib takes six times as long
             remedy = "Restore the backup, then start `tocsin run`: without a store it makes an empty one."
             raise AdapterError("there is no store", place=self._place, remedy=remedy)
 
@@ -111,7 +111,7 @@ class Sqlite:
     def _connect(self) -> sqlite3.Connection:
         """mode=rw: only `make` makes a file."""
         driver = sqlite3.connect(
-            f"file:{quote(str(self._file))}?mode=rw",
+            f"file:{quote(str(self.file))}?mode=rw",
             uri=True,
             timeout=self._busy_s,
             isolation_level=None,  # the driver begins no transaction of its own

@@ -1,5 +1,6 @@
 """The store over SQL: SQLite for one process and its command line, PostgreSQL for more."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from tocsin.errors import ConfigError
 from tocsin.flow.ports import Tx
-from tocsin.store import migrate, postgres
+from tocsin.store import backup, migrate, postgres
 from tocsin.store.failures import FAILURES, attempt
 from tocsin.store.postgres import Postgres
 from tocsin.store.sqlite import Sqlite
@@ -95,6 +96,14 @@ class SqlStore:
 
         await self._attempt(self._database.inspect(bring))
 
+    async def require_whole(self) -> None:
+        """`AdapterError` where a SQLite file is damaged, or mixed with the log of another one; reads all of it.
+
+        At every start of a node: what it would sign over such a store could not be taken back.
+        """
+        if isinstance(self._database, Sqlite):
+            await asyncio.to_thread(backup.require_whole, self._database.file)
+
     async def close(self) -> None:
         """Let go of the connection; never raises."""
         with suppress(*FAILURES):
@@ -114,6 +123,12 @@ class SqlStore:
 
     async def _attempt(self, call: Coroutine[Any, Any, T]) -> T:
         return await attempt(call, self.place, self._secret)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file that a store's URL names; None where it names a server. `ConfigError` where it names neither."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed.drivername == "sqlite" else None
 
 
 def _database(url: URL, place: str) -> Database:
