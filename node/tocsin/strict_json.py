@@ -5,10 +5,31 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+_LEVELS = 64
+"""Of lists and tables within each other: no file of ours has ten, and a thousand would stop whoever walks them."""
+_DIGITS = 4_300
+"""So many digits Python makes a number of; more could only tell it how large, where every comparison is settled."""
+
 
 def loads(text: str) -> Any:
-    """The value; ValueError (or RecursionError) where it is none."""
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+    """The value; ValueError where it is none, RecursionError where it is nested more than 64 deep."""
+    found = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_int=_whole)
+    require_shallow(found)
+    return found
+
+
+def require_shallow(found: Any) -> None:
+    """RecursionError where lists and tables are nested more than 64 deep: the interpreter's limit depends on who asks."""
+    layer = [found]
+    for _ in range(_LEVELS):
+        layer = [
+            inner
+            for one in layer
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    if layer:
+        raise RecursionError
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -22,3 +43,7 @@ def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON")
+
+
+def _whole(digits: str) -> int:
+    return int(digits[:_DIGITS])

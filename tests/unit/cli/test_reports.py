@@ -145,6 +145,12 @@ def test_a_file_that_is_no_vector_is_named_and_the_others_are_run(gb, tmp_path):
     assert all(fault["remedy"] for fault in faults)
 
 
+@pytest.mark.parametrize("text", ['{"trust": [{"party": "gb", "party": "jp"}]}', '{"trust": [NaN]}'])
+def test_a_trust_view_that_json_readers_differ_on_is_not_loaded(gb, tmp_path, text):
+    (tmp_path / "view.json").write_text(text)
+    assert gb.json("verify", "--vector", tmp_path / "view.json").line["loaded"] is False
+
+
 def test_verify_reads_every_file_that_it_can_and_a_refused_one_hides_no_unread_one(gb, lab, tmp_path):
     good, bad = tmp_path / "good.tocsin", tmp_path / "bad.tocsin"
     good.write_bytes(lab.sealed(REPORT)[0])
