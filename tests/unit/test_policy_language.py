@@ -84,6 +84,26 @@ def test_the_nearest_known_name_is_offered():
     assert str(problem) == "line 28, column 1: no key 'aftre'. Did you mean 'after'?"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('[[rule]]\nid = "b"', '[[rules]]\nid = "b"', "line 14, column 3: no key 'rules'. Did you mean 'rule'?"),
+        ('["KE"]', '["ke"]', "line 23, column 42: no label of countries 'ke'. Did you mean 'KE'?"),
+        ('["KE"]', '["UK"]', "line 23, column 42: no label of countries 'UK'. Known: AD, AE"),
+        ("AUTHORITY =", "authority =", "line 12, column 1: no key 'authority'. Did you mean 'AUTHORITY'?"),
+        ('id = "b"', 'id = "a"', "the rule id 'a' is used twice, first by rule 1 of the text"),
+        ('embargo = "P2D"', 'after = "P2D"', "'after' does not belong to withhold. What is withheld ends by embargo"),
+        ('">= 4"', "[4, true]", "[4, true] is no test of a number"),
+        ('to = ["*"]', 'to = "*"', "'*' is not a list of audiences and sets"),
+        ("[onward]", '[sets]\nx = ["y"]\ny = ["jp"]\n[onward]', "'y' is a set. A set names audiences alone"),
+        ('schema = "test/1.0"\n', "", "'schema' is missing"),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_stands_in_the_words_of_the_text(old, new, said):
+    assert old in TEXT
+    assert said in "\n".join(map(str, validate(TEXT.replace(old, new, 1), SCHEMA)))
+
+
 def test_the_error_names_thing_place_and_remedy():
     with pytest.raises(PolicyError) as caught:
         parse_policy(TEXT.replace("P2D", "2D").replace("version = 3", "version = 0"), SCHEMA)

@@ -28,6 +28,7 @@ from tocsin.flow.facts import Facts
 from tocsin.flow.opened import Opened
 from tocsin.packaged import published_schemas
 from tocsin.policy.explain import Because, FieldLine
+from tocsin.policy.invariants import hop_minute
 from tocsin.policy.language import schema_of, validate
 from tocsin.policy.question import Question
 
@@ -61,6 +62,9 @@ async def explain_report(report: ReportId, audience: Audience) -> None:
             print_json(_outcome(question, found) | {"fields": [_field(line) for line in found.fields]})
             continue
         _say_outcome(question, found, fields=False)
+        if question.policy is not None and audience not in question.policy.audiences:
+            say(f"  the policy names {', '.join(sorted(question.policy.audiences)) or 'nobody'}")
+            continue
         for line in _grouped(question, found.fields):
             say(line)
 
@@ -200,7 +204,7 @@ def _grouped(question: Question, lines: Sequence[FieldLine]) -> Iterator[str]:
     for line in lines:
         given = "given" if line.given else "not given" if line.since is None else f"from {Minute(line.since)}"
         words = [line.barrier] if line.barrier else []
-        words += [_because(b) for b in line.because] or ["no rule that matches names it"]
+        words += [_because(b, hop_minute(question)) for b in line.because] or ["no rule that matches names it"]
         groups.setdefault((given, "; ".join(words)), []).append(line.field)
     for (given, because), names in groups.items():
         yield f"\n{given}: {because}"
@@ -236,11 +240,11 @@ def _field(line: FieldLine) -> dict[str, Any]:
     }
 
 
-def _because(b: Because) -> str:
+def _because(b: Because, now: int) -> str:
     word = {"GRANT": "given by", "FOREVER": "withheld by", "EMBARGO": "embargoed by", "HOLD": "held by"}[b.effect.value]
     said = f"{word} {b.rule}"
-    if b.moment is not None and b.effect.value == "EMBARGO":
-        said += f" until {Minute(b.moment)}"
+    if b.moment is not None and b.moment > now:
+        said += f" {'until' if b.effect.value == 'EMBARGO' else 'from'} {Minute(b.moment)}"
     if b.effect.value == "HOLD":
         said += f" ({b.answer or 'open'})"
     return said if b.sure else f"{said} (its condition is not known)"

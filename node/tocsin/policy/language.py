@@ -37,6 +37,10 @@ _COMMUNITY = re.compile(r"community-[a-z0-9-]{1,32}")
 _DURATION = re.compile(r"P(?:(0|[1-9][0-9]{0,3})D|T(0|[1-9][0-9]{0,3})H)")
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _MAX_VERSION = 2**31 - 1
+_BELONGS = {
+    "disclose": "What is given begins later by after; a rule of its own withholds, with embargo or hold",
+    "withhold": "What is withheld ends by embargo or hold; after belongs to a rule that discloses",
+}
 
 
 def parse_policy(text: bytes | str, schema: Schema | None) -> Policy:
@@ -85,11 +89,8 @@ def _read(text: bytes | str, schema: Schema | None) -> tuple[Policy | None, list
     named = document.get("schema")
     if schema is None or named != schema.id:
         known = f"; this is {schema.id}" if schema else ""
-        problems.add(
-            ("schema",),
-            f"the schema {named!r} is not known here{known}",
-            "Name a published version, as in incident/1.0",
-        )
+        thing = f"the schema {named!r} is not known here{known}" if named is not None else "'schema' is missing"
+        problems.add(("schema",), thing, "Name a published version, as in incident/1.0")
         return None, problems.found
     policy = _Reader(document, schema, problems).policy(raw)
     return (None if problems.found else policy), sorted(problems.found)
@@ -187,7 +188,9 @@ class _Reader:
                 self._problems.add(path, f"{name!r} is no name for a set: an audience has it, or it is no plain word")
             given = self._problems.texts(path, members, "audiences")
             for at, member in given:
-                if member not in audiences:
+                if member in self._table("sets"):
+                    self._problems.add(at, f"{member!r} is a set", "A set names audiences alone: write its members")
+                elif member not in audiences:
                     self._problems.unknown(at, "audience", member, audiences)
             sets[name] = frozenset(member for _, member in given)
         return sets
@@ -226,12 +229,13 @@ class _Reader:
     def _effect(self, path: Path, table: Mapping[str, Any]) -> tuple[Effect, int]:
         """What the rule does, and for how many minutes."""
         if ("disclose" in table) == ("withhold" in table):
-            self._problems.add(path, "a rule has either disclose or withhold")
+            remedy = "Give it one of them; two rules can do both"
+            self._problems.add(path, "a rule has either disclose or withhold", remedy)
             return Effect.FOREVER, 0
         verb, allowed = ("disclose", ("after",)) if "disclose" in table else ("withhold", ("embargo", "hold"))
         for key in ("after", "embargo", "hold"):
             if key in table and key not in allowed:
-                self._problems.add((*path, key), f"{key!r} does not belong to {verb}")
+                self._problems.add((*path, key), f"{key!r} does not belong to {verb}", _BELONGS[verb])
         if "disclose" in table:
             return Effect.GRANT, self._duration((*path, "after"), table.get("after", "P0D"))
         if "embargo" in table and "hold" in table:
@@ -259,8 +263,9 @@ class _Reader:
             self._problems.add((*path, "id"), "the rule's id is missing or not 1 to 64 of a-z, 0-9, dot, _ and -")
             return ""
         if value in self._numbers:
-            self._problems.add((*path, "id"), f"the rule id {value!r} is used twice")
-        self._numbers[value] = number
+            thing = f"the rule id {value!r} is used twice, first by rule {self._numbers[value] + 1} of the text"
+            self._problems.add((*path, "id"), thing, "Give each rule an id of its own")
+        self._numbers.setdefault(value, number)
         return value
 
     def _to(

@@ -92,8 +92,13 @@ class _Scan:
             number = self._counts.get(path, 0)
             self._counts[path] = number + 1
             path = (*path, number)
-        self._found.setdefault(path, place)
+        self._keep(path, place)
         return path
+
+    def _keep(self, path: Path, place: Place) -> None:
+        """The place of a table or a key, and of those around it that stand nowhere by themselves."""
+        for length in range(1, len(path) + 1):
+            self._found.setdefault(path[:length], place)
 
     def _within(self, path: Path) -> Path:
         """A header below an array of tables belongs to the last of them."""
@@ -117,7 +122,7 @@ class _Scan:
     def _pair(self, table: Path) -> None:
         place = self._peek().place
         path = table + self._key("=")
-        self._found.setdefault(path, place)
+        self._keep(path, place)
         self._value(path)
 
     def _value(self, path: Path) -> None:

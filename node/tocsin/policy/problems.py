@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tocsin.policy.places import Path, Place, place_of, places
+
+_CODE, _MANY = 3, 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,16 +48,18 @@ class Problems:
         self.found.append(Problem(line, column, thing, remedy))
 
     def unknown(self, path: Path, what: str, name: str, known: Iterable[str]) -> None:
-        """A name that does not exist; the nearest known one is named."""
+        """A name that does not exist; the nearest known one is named, or all where they are few."""
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(known)
-        self.add(path, f"no {what} {name!r}", remedy)
+        near = [one for one in known if one.lower() == name.lower()]
+        if not near and len(name) > _CODE:  # of a code of two letters every other one is near
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        listed = ", ".join(known[:_MANY]) + (f" … ({len(known)} in all)" if len(known) > _MANY else "")
+        self.add(path, f"no {what} {name!r}", f"Did you mean {str(near[0])!r}?" if near else f"Known: {listed}")
 
     def table(self, path: Path, value: Any, known: Iterable[str] | None = None) -> dict[str, Any]:
         """The value as a table with no other keys than `known` (None: any); empty where it is none."""
         if not isinstance(value, dict):
-            self.add(path, f"{_name(path)} is no table")
+            self.add(path, f"{_name(path)!r} is no table")
             return {}
         if known is not None:
             known = tuple(known)
@@ -66,15 +71,21 @@ class Problems:
     def texts(self, path: Path, value: Any, of: str) -> list[tuple[Path, str]]:
         """The value as a list of one or more texts, each with its path; what is no text is a problem and left out."""
         if not isinstance(value, list) or not value:
-            self.add(path, f"{_name(path)} is not a list of {of}", "Write a list with at least one member")
+            thing = value if isinstance(value, str) else _name(path)
+            self.add(path, f"{shown(thing)} is not a list of {of}", "Write a list with at least one member")
             return []
         items = [((*path, i), item) for i, item in enumerate(value)]
         for at, item in items:
             if not isinstance(item, str):
-                self.add(at, f"{item!r} is none of {of}", "Write texts in quotation marks")
+                self.add(at, f"{shown(item)} is none of {of}", "Write texts in quotation marks")
         return [(at, item) for at, item in items if isinstance(item, str)]
+
+
+def shown(value: Any) -> str:
+    """A value as people write it in TOML, not as Python does."""
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _name(path: Path) -> str:
     names = [part for part in path if isinstance(part, str)]
-    return repr(names[-1]) if names else "the document"
+    return names[-1] if names else "the document"

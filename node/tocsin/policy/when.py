@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.policy.conditions import AtLeast, AtMost, Condition, HeaderTest, Is, OneOf, Predicate, SlotTest
 from tocsin.policy.places import Path
-from tocsin.policy.problems import Problems
+from tocsin.policy.problems import Problems, shown
 from tocsin.report.ladders import NO_REGION
 from tocsin.report.regions import REGIONS
 from tocsin.report.schema import Field, Schema
@@ -70,14 +70,16 @@ class Conditions:
         if match is None or match[1] != sign or match[2] not in Tlp.__members__:
             whose = "a grant" if grants else "a restriction"
             levels = ", ".join(Tlp.__members__)
-            self._problems.add(at, f"{form!r} is no test of tlp in {whose}", f'Write "{sign} LEVEL", one of {levels}')
+            self._problems.add(
+                at, f"{shown(form)} is no test of tlp in {whose}", f'Write "{sign} LEVEL", one of {levels}'
+            )
             return None
         n = Tlp[match[2]].value
         return AtMost(n) if grants else AtLeast(n)
 
     def _boolean(self, at: Path, form: Any) -> Predicate | None:
         if not isinstance(form, bool):
-            self._problems.add(at, f"{form!r} is no test of a boolean", "Write true or false")
+            self._problems.add(at, f"{shown(form)} is no test of a boolean", "Write true or false")
             return None
         return Is(form)
 
@@ -104,7 +106,7 @@ class Conditions:
     def _comparison(self, at: Path, field: Field, form: Any) -> Predicate | None:
         match = _COMPARISON.fullmatch(form) if isinstance(form, str) else None
         if match is None:
-            self._problems.add(at, f"{form!r} is no test of a number", 'Write ">= n" or "<= n" with one space')
+            self._problems.add(at, f"{shown(form)} is no test of a number", 'Write ">= n" or "<= n" with one space')
             return None
         n = int(match[2])
         if n not in field.type.bounds():

@@ -34,6 +34,10 @@ def test_explain_names_the_rule_that_gives_or_takes_each_field(gb, lab):
     assert "not given: given by all-to-jp; held by hold-technical (open) root_cause" in told
     nobody = gb.json("policy", "explain", leaf, "--audience", "nobody").line
     assert nobody["nothing"] == "AUDIENCE"
+    assert "the policy names jp, public" in gb.run("policy", "explain", leaf, "--audience", "nobody").out
+    told = " ".join(gb.run("policy", "explain", leaf, "--audience", "public").out.split())
+    [moment] = {field["since"] for field in public["fields"] if field["field"] == "occurred_month"}
+    assert f"given by later from {moment[:10]} {moment[11:16]}Z occurred_month" in told
 
 
 def test_a_program_gets_minutes_with_their_zone(gb, lab):
