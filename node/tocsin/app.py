@@ -13,7 +13,7 @@ from typing import Any
 from tocsin import __version__
 from tocsin.desk import Desk, now_ms, read_setting
 from tocsin.edge import Edge
-from tocsin.errors import AdapterError, TocsinError
+from tocsin.errors import AdapterError, StoreDamaged, TocsinError
 from tocsin.flow import topics
 from tocsin.flow.issue import Issue, Rule
 from tocsin.flow.loops import BackOff, Loops, Parts, State
@@ -221,9 +221,12 @@ class App:
         try:
             done, _ = await asyncio.wait([stopping, *reading, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
-                if (error := task.exception()) is not None:
+                error = task.exception()
+                if isinstance(error, StoreDamaged):
+                    self.log.fault(task.get_name(), error, 0.0)
+                elif error is not None:
                     self.log.bug(task.get_name(), error)
-                task.result()  # a loop that ends is a bug: let its exception end the process
+                task.result()  # a loop that ends is a bug, or nothing can go on: let its exception end the process
             await _cancel(reading)
             loops.drain()
             await self._drained()

@@ -43,3 +43,7 @@ class InputError(TocsinError):
 
 class AdapterError(TocsinError):
     """A broker, a store, a disk or a signer failed: ours to retry, never a peer's fault."""
+
+
+class StoreDamaged(TocsinError):
+    """The store contradicts itself: nothing may be decided or signed over it, so the process ends."""

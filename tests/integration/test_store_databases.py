@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine
 from tests.federation.nodes import NodeProcess
 from tests.integration.postgres import PASSWORD, Postgres, running_postgres, skip_or_fail
 
-from tocsin.errors import AdapterError, ConfigError
+from tocsin.errors import AdapterError, ConfigError, StoreDamaged
 from tocsin.flow import rows
 from tocsin.flow.ports import Conflict
 from tocsin.flow.prune import MS_PER_DAY, Prune
@@ -239,6 +239,26 @@ async def test_a_writer_that_does_not_end_is_a_conflict(monkeypatch, tmp_path) -
             await dues(made)
     assert await dues(made) == []
     await made.close()
+
+
+async def test_pages_that_contradict_each_other_are_no_fault_that_passes(tmp_path) -> None:
+    file = tmp_path / "store"
+    made = SqlStore(f"sqlite:///{file}")
+    await made.migrate()
+    async with made.begin() as tx:
+        await tx.add([Due(number.to_bytes(2), "jp", 5, "NEW", 0) for number in range(2000)])
+    await made.require_whole()
+    await made.close()
+    raw = bytearray(file.read_bytes())
+    for page in range(8, len(raw) // 4096):
+        raw[page * 4096 : page * 4096 + 64] = b"\x55" * 64
+    file.write_bytes(raw)
+    again = SqlStore(f"sqlite:///{file}")
+    with pytest.raises(StoreDamaged, match="SQLITE_CORRUPT"):
+        await dues(again)
+    with pytest.raises(StoreDamaged, match="not whole"):
+        await again.require_whole()
+    await again.close()
 
 
 # --- files and migrations

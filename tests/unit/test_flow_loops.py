@@ -9,7 +9,7 @@ import pytest
 from tests.crash.running import Federation, Process, of, warped
 from tests.crash.world import SCHEMA, SCHEMAS, policy_of, trust_document
 
-from tocsin.errors import AdapterError, PolicyError
+from tocsin.errors import AdapterError, PolicyError, StoreDamaged
 from tocsin.flow import loops
 from tocsin.flow.loops import State
 from tocsin.flow.ports import Conflict
@@ -17,6 +17,7 @@ from tocsin.flow.rows import Due, Outgoing, Outlet, Report, Source, Submission
 from tocsin.flow.setting import Setting
 from tocsin.policy.language import parse_policy
 from tocsin.trust import load_trust
+from tocsin.wire.reasons import Reason
 
 
 def started(federation, **options):
@@ -241,6 +242,25 @@ def test_no_failure_of_anything_outside_ends_a_loop_or_loses_a_record(point, whe
             await process.until(lambda p=process: p.loops.state is State.READY, "ready")
         for node, audience in (("gb", "jp"), ("gb", "ke"), ("jp", "public"), ("ke", "public")):
             assert federation.look(node, audience)[1] == []
+
+    warped(story())
+
+
+@pytest.mark.parametrize("point", ["store.begin", "store.commit"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 5, 8, 13, 21, 34, 55])
+def test_a_damaged_store_ends_the_process_whichever_loop_finds_it(point, nth):
+    """Nothing may be signed over it; who starts it again is refused, with the remedy."""
+
+    async def story():
+        federation = Federation(nodes=("gb",))
+        gb = Process(federation, "gb")
+        gb.faults.arm(point, "before", nth, StoreDamaged("the store is damaged"))
+        gb.start()
+        federation.submit()
+        with pytest.raises(StoreDamaged):
+            await gb.until(gb.dead, "the end")
+        assert all(outcome.reason is not Reason.INTERNAL for outcome in gb.watch.outcomes)
+        await gb.kill()
 
     warped(story())
 

@@ -1,6 +1,6 @@
 """The loops of a running node, over ports: follow each source, keep the streams, release, send, tell, try again.
 
-Each loop outlives every `AdapterError`: it reports it, rests, and goes on. Only cancellation ends one.
+Each loop outlives every `AdapterError`: it reports it, rests, and goes on. Cancellation ends one, and a damaged store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow import release, send, topics
 from tocsin.flow.follow import BackOff, Follow, Pace
 from tocsin.flow.holds import superseded
@@ -323,10 +323,13 @@ class Loops:
 
     async def retrying(self, inlets: Iterable[Inlet], every_s: float = 5.0) -> None:
         """Try again what rests in quarantine, each source by itself: a flood from one holds up no other."""
-        async with asyncio.TaskGroup() as each:
-            for inlet in inlets:
-                each.create_task(self._retrying(inlet, every_s))
-            await asyncio.Event().wait()  # a node of no source goes on too: a loop that ends would end it
+        try:
+            async with asyncio.TaskGroup() as each:
+                for inlet in inlets:
+                    each.create_task(self._retrying(inlet, every_s))
+                await asyncio.Event().wait()  # a node of no source goes on too: a loop that ends would end it
+        except* StoreDamaged as damaged:
+            raise damaged.exceptions[0] from None
 
     async def _retrying(self, inlet: Inlet, every_s: float) -> None:
         parts, tried = self._parts, -1
@@ -344,7 +347,7 @@ class Loops:
             await asyncio.sleep(every_s)
 
     async def _guard(self, task: str, act: Callable[[], Awaitable[T]]) -> T | None:
-        """Run one step; an `AdapterError` is reported and rested upon, a bug ends the process."""
+        """Run one step; an `AdapterError` is reported and rested upon; a bug, and a damaged store, end the process."""
         try:
             done = await act()
         except Conflict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow.ports import Outbound, Tx
 from tocsin.flow.rows import Outgoing, Outlet
 from tocsin.wire.envelope import REPORT_TYPE
@@ -138,7 +138,7 @@ async def require_one_store(tx: Tx, outlet: Outlet | None) -> None:
     """The last row that was sealed and the last that was acknowledged are there, or parts of two stores were mixed."""
     keys = {(outlet.topic, row) for row in (outlet.acked, outlet.rows) if row} if outlet is not None else set()
     if outlet is not None and len(await tx.get(Outgoing, sorted(keys))) < len(keys):
-        raise AdapterError(
+        raise StoreDamaged(
             "the store contradicts itself: what it says was sealed last is not in it",
             place=outlet.topic,
             remedy="It is damaged, or mixed with another one: stop the node and restore a backup",

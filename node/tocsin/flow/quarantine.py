@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow.outcome import Bug, Outcome, What, untold
 from tocsin.flow.ports import Between, Clock, Record, Store, Tx
 from tocsin.flow.receive import Inlet, Receive, Verdict
@@ -101,7 +101,7 @@ class Quarantine:
             return await self._rest(row, row.reason, verdict.until_ms) if row.retry_ms else []
         try:
             return await self._take(setting, inlet, row, record, verdict, now_ms)
-        except AdapterError:
+        except (AdapterError, StoreDamaged):
             raise
         except Exception as error:  # noqa: BLE001 - our bug on one record stops no other, nor the node at every start
             self._bug(inlet.topic, error)

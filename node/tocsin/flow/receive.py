@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow import topics
 from tocsin.flow.admit import Admission
 from tocsin.flow.opened import Opened
@@ -94,7 +94,7 @@ class Receive:
                 verdicts.append(self._judged(setting, inlet, record, now_ms))
                 await asyncio.sleep(0)  # about a millisecond each: the pages and the other streams have their turn
             return await self._remember(setting, inlet, records, verdicts, now_ms)
-        except AdapterError:
+        except (AdapterError, StoreDamaged):
             raise
         except Exception as error:  # noqa: BLE001 - receiving is total: whatever our bug is, the stream goes on
             # A bug of ours. Alone, the record that shows it goes to quarantine; among others, each is tried singly.

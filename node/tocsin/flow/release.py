@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow.decide import Decision, Nothing, decide
 from tocsin.flow.facts import Facts
 from tocsin.flow.holds import new_holds
@@ -123,7 +123,7 @@ class Release:
         mark, written = box.mark(), len(rows)
         try:
             return await self._one(setting, facts, due, box, rows, now_ms)
-        except AdapterError:
+        except (AdapterError, StoreDamaged):
             raise
         except Exception as error:  # noqa: BLE001 - one poisonous report may not stop every audience
             self._bug(f"release/{due.audience}", error)

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from tocsin.errors import AdapterError
+from tocsin.errors import StoreDamaged
 from tocsin.store.failures import told
 
 LOGS = ("-wal", "-shm")
@@ -44,7 +44,7 @@ def back_up(file: Path, to: Path) -> None:
 def restore(backup: Path, file: Path, aside: str) -> Path | None:
     """Put a backup in the place of the store. The old one, with its log, is kept beside it: returns where.
 
-    OSError, or `AdapterError` where the backup is damaged; then nothing was changed.
+    OSError, or `StoreDamaged` where the backup is; then nothing was changed.
     """
     fresh, old = file.with_name(f"{file.name}.new"), file.with_name(f"{file.name}.{aside}")
     try:
@@ -64,14 +64,14 @@ def restore(backup: Path, file: Path, aside: str) -> Path | None:
 
 
 def require_whole(file: Path) -> None:
-    """`AdapterError` unless every page and index of the store is as SQLite left it. Reads the whole file."""
+    """`StoreDamaged` unless every page and index of the store is as SQLite left it. Reads the whole file."""
     try:
         with closing(_open(file)) as driver:
             [[said]] = driver.execute("PRAGMA integrity_check(1)").fetchall()
     except sqlite3.Error as error:
         said = getattr(error, "sqlite_errorname", "") or type(error).__name__
     if said != "ok":
-        raise AdapterError("the store is not whole", place=str(file), remedy=_MIXED)
+        raise StoreDamaged("the store is not whole", place=str(file), remedy=_MIXED)
 
 
 def _open(file: Path) -> sqlite3.Connection:

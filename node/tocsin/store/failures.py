@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tocsin.errors import AdapterError
+from tocsin.errors import AdapterError, StoreDamaged
 from tocsin.flow.ports import Conflict
 
 T = TypeVar("T")
@@ -26,13 +26,15 @@ FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError
 _CONFLICTS = frozenset(
     {"40001", "40P01", "23505", "55P03", "SQLITE_BUSY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 )
+# SQLite's own word for it, and PostgreSQL's data_corrupted and index_corrupted.
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
 ONCE_MORE = (
     "Nothing was written: try again. If it stays so, find what keeps the store locked (a backup, a shell), and end it"
 )
 """What to do about a `Conflict` that a person sees."""
 
 
-def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
+def told(error: BaseException, place: str, secret: str = "") -> AdapterError | StoreDamaged:
     """The failure as the flow knows it. `secret` never appears in it."""
     if isinstance(error, PoolTimeout):
         return Conflict("other transactions kept the store busy", place=place, remedy=ONCE_MORE)
@@ -46,12 +48,16 @@ def told(error: BaseException, place: str, secret: str = "") -> AdapterError:
         said = " ".join(str(cause).split())
         thing = f"the database cannot be reached: {said.replace(secret, '…') if secret else said}"
         return AdapterError(thing, place=place, remedy="Look at [store] url, and whether the server runs")
+    if code.startswith(_DAMAGED):
+        return StoreDamaged(
+            f"the store is damaged ({code})", place=place, remedy="Restore a backup: handbook, section 10"
+        )
     thing = f"the store failed: {' '.join(filter(None, (type(cause).__name__, code)))}"
     return AdapterError(thing, place=place, remedy="Look at the disk; a database server says more in its log")
 
 
 async def attempt(call: Coroutine[Any, Any, T], place: str, secret: str = "") -> T:
-    """Await `call`; what the driver raises becomes an `AdapterError` that neither names nor carries it."""
+    """Await `call`; what the driver raises becomes an `AdapterError` (or `StoreDamaged`) that neither names nor carries it."""
     try:
         return await call
     except FAILURES as error:

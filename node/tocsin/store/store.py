@@ -97,7 +97,7 @@ class SqlStore:
         await self._attempt(self._database.inspect(bring))
 
     async def require_whole(self) -> None:
-        """`AdapterError` where a SQLite file is damaged, or mixed with the log of another one; reads all of it.
+        """`StoreDamaged` where a SQLite file is damaged, or mixed with the log of another one; reads all of it.
 
         At every start of a node: what it would sign over such a store could not be taken back.
         """

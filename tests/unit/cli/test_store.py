@@ -10,7 +10,7 @@ import sqlite3
 
 import pytest
 
-from tocsin.errors import AdapterError
+from tocsin.errors import StoreDamaged
 from tocsin.flow.outbox import new_outlet, require_one_store
 from tocsin.flow.rows import NoteRow, Outgoing
 from tocsin.memory import Disk, MemoryStore
@@ -103,7 +103,7 @@ def test_a_file_that_is_cut_short_is_not_whole(gb):
     file = gb.path / "backup.db"
     require_whole(file)
     file.write_bytes(file.read_bytes()[:-8192])
-    with pytest.raises(AdapterError, match="not whole"):
+    with pytest.raises(StoreDamaged, match="not whole"):
         require_whole(file)
 
 
@@ -120,5 +120,5 @@ def test_a_stream_whose_last_rows_are_not_in_the_store_is_not_signed_on(rows, ac
             await require_one_store(tx, outlet)
 
     asyncio.run(look({1, 2}))
-    with pytest.raises(AdapterError, match="contradicts itself"):
+    with pytest.raises(StoreDamaged, match="contradicts itself"):
         asyncio.run(look(there))
