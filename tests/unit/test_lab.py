@@ -122,6 +122,21 @@ async def test_a_report_is_answered_by_a_signed_receipt_and_again_when_it_is_iss
     assert (header.origin, header.tlp, header.stage, header.exercise) == ("frontier", Tlp.CLEAR, Stage.INITIAL, False)
 
 
+async def test_of_two_receipts_issued_the_later_counts(client, world, gb):
+    async with client() as reporter:
+        pending = await reporter.report(REPORT)
+        await when(world, pending.receipt())
+        of = {"record": pending.record, "leaf": pending.leaf, "decision": "ISSUED"}
+        for report in (b"\1" * 32, b"\2" * 32):
+            gb.broker.append(Outbound(BACK, b"", spoken(SIGNER["gb"], **of, report=report), ()))
+
+        async def three():
+            return len(await reporter.receipts()) == 3
+
+        await holds(three)
+        assert (await pending.issued(5)).report == b"\2" * 32
+
+
 async def test_typed_reports_are_taken_too_and_a_drill_says_so(client, gb):
     async with client() as reporter:
         await reporter.report(Incident(title="typed"), tlp=Tlp.RED, exercise=True)

@@ -68,8 +68,12 @@ class Pending:
         return await self._reporter.answer(self.record, frozenset({"ACCEPTED", "REJECTED"}), timeout)
 
     async def issued(self, timeout: float | None = None) -> SignedReceipt:  # noqa: ASYNC109 - the plain word for it
-        """The receipt that says that it became part of a national report, however long an officer takes."""
-        return await self._reporter.answer(self.record, frozenset({"ISSUED"}), timeout)
+        """The receipt that says that it became part of a national report, however long an officer takes.
+
+        Of several the last: an institute that lost what it had sent to nobody yet issues it again.
+        """
+        first = await self._reporter.answer(self.record, frozenset({"ISSUED"}), timeout)
+        return [r for r in await self.receipts() if r.decision == first.decision][-1]
 
     async def receipts(self) -> list[SignedReceipt]:
         """Every receipt for it so far, in the order of their arrival."""
