@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tocsin.flow.ports import Tx
     from tocsin.flow.rows import Report
     from tocsin.report.schema import Schema
-    from tocsin.wire.verify import Verified
+    from tocsin.wire.header import Header
 
 SCHEMA = "incident/1.0"
 
@@ -40,14 +40,24 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the report and wha
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """A report as all copies of it that verify show it together: what is known, and what none of them has."""
+
+    leaf: bytes
+    header: Header
+    known: Mapping[str, Any]
+    lost: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Basis:
     """What a report rests on: verified submissions, and the own revision that it continues."""
 
-    sources: Sequence[Verified]
-    previous: Verified | None
+    sources: Sequence[_Held]
+    previous: _Held | None
 
     @property
-    def all(self) -> list[Verified]:
+    def all(self) -> list[_Held]:
         return [*self.sources, *([self.previous] if self.previous else [])]
 
 
@@ -105,22 +115,23 @@ async def issue(
 async def _basis(desk: Desk, tx: Tx, leaves: Sequence[str], follows: str | None) -> _Basis:
     opened, now = Opened(), now_ms()
 
-    async def open_copy(leaf: bytes) -> Verified:
-        for copy in await tx.find(Copy, {"leaf": leaf}):
-            verified = opened.open(copy, desk.setting, now)
-            if verified is not None:
-                return verified
-        raise InputError(
-            "the report does not verify under today's trust view",
-            place=leaf.hex()[:16],
-            remedy="`tocsin trace` shows which signature it is",
-        )
+    async def held(leaf: bytes) -> _Held:
+        copies = [opened.open(copy, desk.setting, now) for copy in await tx.find(Copy, {"leaf": leaf})]
+        good = [verified for verified in copies if verified is not None]
+        if not good:
+            raise InputError(
+                "the report does not verify under today's trust view",
+                place=leaf.hex()[:16],
+                remedy="`tocsin trace` shows which signature it is",
+            )
+        fields = good[0].judged.schema.fields
+        values = {fields[i].name: value for verified in good for i, value in verified.judged.values.items()}
+        known = {name: value for name, value in values.items() if value is not None}
+        return _Held(leaf, good[0].header, known, [of.name for of in fields if of.name not in values])
 
     meant = [(await find_submission(tx, text)).leaf for text in leaves]
     previous: Report | None = await find_report(tx, follows) if follows else None
-    return _Basis(
-        [await open_copy(leaf) for leaf in dict.fromkeys(meant)], await open_copy(previous.leaf) if previous else None
-    )
+    return _Basis([await held(leaf) for leaf in dict.fromkeys(meant)], await held(previous.leaf) if previous else None)
 
 
 def _base(rests_on: _Basis, schema: Schema, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,8 +139,10 @@ def _base(rests_on: _Basis, schema: Schema, document: Mapping[str, Any]) -> dict
 
     `InputError` with every field on which the sources disagree: that is for the officer to decide.
     """
-    values = dict(_known(rests_on.previous)) if rests_on.previous else {}
-    told = [_known(source) for source in rests_on.sources]
+    if rests_on.previous is not None:
+        _require_whole(rests_on.previous, schema, document)
+    values = dict(rests_on.previous.known) if rests_on.previous else {}
+    told = [source.known for source in rests_on.sources]
     disagreed = []
     for of in schema.fields:
         given = [one[of.name] for one in told if one.get(of.name) is not None]
@@ -152,16 +165,24 @@ def _base(rests_on: _Basis, schema: Schema, document: Mapping[str, Any]) -> dict
     return to_document({n: v for n, v in values.items() if n not in settled | derived}, schema)
 
 
-def _known(verified: Verified) -> dict[str, Any]:
-    fields = verified.judged.schema.fields
-    return {fields[i].name: value for i, value in verified.judged.values.items() if value is not None}
+def _require_whole(previous: _Held, schema: Schema, document: Mapping[str, Any]) -> None:
+    """Of a report that came back from its topics some fields may be gone: nobody signs "unknown" over them unasked."""
+    said = {of.index for of in schema.fields if of.name in document or of.name in previous.known}
+    settled = said | {rung for slot in said for rung in schema.coarser(slot)}
+    lost = [name for name in previous.lost if (of := schema.named(name)) and of.index not in settled]
+    if lost:
+        raise InputError(
+            f"this node no longer holds these fields of the revision before: {', '.join(lost)}",
+            place=previous.leaf.hex()[:16],
+            remedy="Say each in a file by --with: its value, or null where it is not known",
+        )
 
 
-def _strictest(reports: Sequence[Verified]) -> Tlp:
+def _strictest(reports: Sequence[_Held]) -> Tlp:
     return max((v.header.tlp for v in reports), default=Tlp.AMBER)
 
 
-def _is_drill(reports: Sequence[Verified], *, exercise: bool) -> bool:
+def _is_drill(reports: Sequence[_Held], *, exercise: bool) -> bool:
     """A drill stays a drill, and never mixes with what happened."""
     kinds = {v.header.exercise for v in reports} | ({True} if exercise else set())
     if len(kinds) > 1:

@@ -189,7 +189,7 @@ async def _officers(tx: Tx, report: Report, schema: Schema | None) -> list[dict[
             "reason": row.reason,
             "at": Moment(row.at_ms),
         }
-        for row in await tx.find(Withholding, {"leaf": report.leaf})
+        for row in await tx.find(Withholding, {"leaf": report.leaf}, order=("at_ms",))
     ]
 
 

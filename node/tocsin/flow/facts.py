@@ -40,7 +40,7 @@ class Facts:
     holds: dict[tuple[bytes, int, str, str], Hold] = field(default_factory=dict)
     _incidents: dict[tuple[str, bytes], _Revisions] = field(default_factory=lambda: defaultdict(_Revisions))
     _sent: set[tuple[str, str, bytes]] = field(default_factory=set)
-    _withheld: dict[tuple[bytes, str], Withholding] = field(default_factory=dict)
+    _withheld: list[Withholding] = field(default_factory=list)
     _asked: tuple[Setting, Copy, Verified, Question] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -56,8 +56,7 @@ class Facts:
             facts.add(row)
         for hold in await tx.find(Hold, {"leaf": leaves}):
             facts.holds[hold.leaf, hold.policy_version, hold.rule, hold.audience] = hold
-        for withheld in await tx.find(Withholding, {"leaf": leaves}):
-            facts._withheld[withheld.leaf, withheld.audience] = withheld
+        facts._withheld = await tx.find(Withholding, {"leaf": leaves})
         return facts
 
     async def _load_incidents(self, tx: Tx) -> None:
@@ -114,7 +113,10 @@ class Facts:
             and hold.state in ANSWERED
         }
         n = verified.envelope.n
-        officer = {row.audience: mask_bits(row.slots, n) for row in self._withheld.values() if row.leaf == report.leaf}
+        officer: dict[str, int] = {}
+        for row in self._withheld:
+            if row.leaf == report.leaf:
+                officer[row.audience] = officer.get(row.audience, 0) | mask_bits(row.slots, n)
         question = Question(
             policy=policy,
             node=setting.node,

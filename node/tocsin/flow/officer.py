@@ -31,7 +31,7 @@ from tocsin.flow.rows import (
 )
 from tocsin.report.schema import Schema
 from tocsin.wire.envelope import parse_envelope
-from tocsin.wire.slots import mask_bits, mask_bytes
+from tocsin.wire.slots import mask_bytes
 
 
 def hold_id(hold: Hold) -> str:
@@ -78,7 +78,7 @@ async def withhold(
     reason: str,
     now_ms: int,
 ) -> Withholding:
-    """Keep fields, with their finer rungs, of one report from one audience, besides what was kept before.
+    """Keep fields, with their finer rungs, of one report from one audience, besides what other acts keep.
 
     `audiences` are all that the policies name: what a public audience no longer gets also changes what the hops to
     others ask of whoever relays further, so every decision about the report is made again.
@@ -95,9 +95,9 @@ async def withhold(
             raise InputError(f"{schema.id} has no field {name!r}", remedy="`tocsin show` lists the fields of a report")
         slots |= sum(1 << i for i in (field.index, *schema.finer(field.index)))
     n = await _slots_of(tx, report)
-    before = (await tx.get(Withholding, [(report.leaf, audience)])).get((report.leaf, audience))
-    slots |= mask_bits(before.slots, n) if before else 0
-    row = Withholding(report.leaf, audience, mask_bytes(slots, n), officer.strip(), reason.strip(), now_ms)
+    before = await tx.find(Withholding, {"leaf": report.leaf})
+    at_ms = max([now_ms, *(row.at_ms + 1 for row in before)])  # each act stays, also two within a millisecond
+    row = Withholding(report.leaf, audience, at_ms, mask_bytes(slots, n), officer.strip(), reason.strip())
     await tx.put([row, *owe([report.leaf], named, now_ms, "OFFICER")])
     return row
 

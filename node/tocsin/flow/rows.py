@@ -203,15 +203,15 @@ class Hold(Row):
 
 @dataclass(frozen=True, slots=True)
 class Withholding(Row):
-    """Slots of one report that an officer withholds from one audience beyond the policy; never gives more."""
+    """One act by which an officer withholds slots of a report from an audience beyond the policy; acts add up."""
 
-    KEY: ClassVar[tuple[str, ...]] = ("leaf", "audience")
+    KEY: ClassVar[tuple[str, ...]] = ("leaf", "audience", "at_ms")
     leaf: bytes
     audience: str
+    at_ms: int
     slots: bytes
     officer: str
     reason: str
-    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,10 +192,10 @@ TABLES: dict[type[rows.Row], Table] = {
         METADATA,
         _bytes("leaf", "The report", key=True),
         _text("audience", "Whom it is withheld from", key=True),
+        _integer("at_ms", "When it was recorded, ms since 1970", key=True),
         _bytes("slots", "Withheld slots, the wire's mask bytes"),
         _text("officer", "Who withholds"),
         _text("reason", "The officer's reason"),
-        _integer("at_ms", "When it was recorded, ms since 1970"),
         comment="What officers withhold beyond the policy",
     ),
     rows.Outlet: Table(

@@ -204,6 +204,15 @@ class Node(Folder):
 
         self.do(put)
 
+    def drop(self, *rows):
+        """Lose rows."""
+
+        async def drop(desk):
+            async with desk.store.begin() as tx:
+                await tx.drop(list(rows))
+
+        self.do(drop)
+
 
 class Lab(Folder):
     """A lab's folder."""

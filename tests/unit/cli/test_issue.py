@@ -9,8 +9,10 @@ from tests.unit.cli.desk import REPORT
 
 from tocsin.flow.issue import Issue
 from tocsin.flow.ports import Conflict
-from tocsin.flow.rows import Report, Submission
+from tocsin.flow.rows import Copy, Outgoing, Report, Submission
+from tocsin.wire.envelope import frame_envelope, read_envelope
 from tocsin.wire.header import Tlp
+from tocsin.wire.slots import mask_bytes
 
 
 def test_a_submission_is_seen_issued_and_no_longer_waits(gb, lab):
@@ -159,6 +161,33 @@ def test_a_report_without_a_submission_and_its_update_and_its_retraction(gb, tmp
     assert gb.json("show", incident).line["report"]["leaf"] == third["issued"]
     said = gb.run("issue", "--follows", first["issued"])
     assert said.code == 1
+
+
+def test_an_update_rests_on_all_that_a_restored_node_still_holds_and_says_unknown_over_nothing_else(gb, lab, tmp_path):
+    """What came back from the node's own topics are several copies, each with less than was issued."""
+    leaf = gb.issued(lab)
+    gb.release()
+    sent = [read_envelope(row.value)[0] for row in gb.rows(Outgoing, leaf=bytes.fromhex(leaf))]
+    [own] = gb.rows(Copy, leaf=bytes.fromhex(leaf))
+    gb.drop(own)
+    gb.put(
+        *(
+            Copy(e.leaf, e.hops[-1].hash, "gb", mask_bytes(e.mask, e.n), frame_envelope(e), own.accepted_ms)
+            for e in sent
+        )
+    )
+    said = gb.run("issue", "--follows", leaf)
+    assert (said.code, "no longer holds these fields of the revision before: " in said.err) == (1, True)
+    assert "root_cause" in said.err
+    assert "title" not in said.err
+    lost = said.err.split("before: ")[1].split("\n")[0].split(", ")
+    update = tmp_path / "update.json"
+    update.write_text(json.dumps(dict.fromkeys(lost) | {"root_cause": "as we know from paper"}))
+    later = gb.json("issue", "--follows", leaf, "--with", update).line["issued"]
+    fields = {f["field"]: f["value"] for f in gb.json("show", later).line["fields"]}
+    assert fields["description"] == REPORT["description"]  # which the public was never sent
+    assert fields["root_cause"] == "as we know from paper"
+    assert gb.json("issue", "--follows", later, "--stage", "retraction").line["stage"] == "RETRACTION"
 
 
 def test_a_drill_does_not_mix_with_what_happened(gb, lab):

@@ -589,6 +589,9 @@ def upgrade() -> None:
             nullable=False,
             comment="Whom it is withheld from",
         ),
+        sa.Column(
+            "at_ms", sa.BigInteger(), autoincrement=False, nullable=False, comment="When it was recorded, ms since 1970"
+        ),
         sa.Column("slots", sa.LargeBinary(), nullable=False, comment="Withheld slots, the wire's mask bytes"),
         sa.Column(
             "officer",
@@ -602,10 +605,7 @@ def upgrade() -> None:
             nullable=False,
             comment="The officer's reason",
         ),
-        sa.Column(
-            "at_ms", sa.BigInteger(), autoincrement=False, nullable=False, comment="When it was recorded, ms since 1970"
-        ),
-        sa.PrimaryKeyConstraint("leaf", "audience", name=op.f("pk_withholding")),
+        sa.PrimaryKeyConstraint("leaf", "audience", "at_ms", name=op.f("pk_withholding")),
         comment="What officers withhold beyond the policy",
     )
     # ### end Alembic commands ###
