@@ -120,6 +120,9 @@ class App:
         reasons = [f"{task}: {thing}" for task, thing in sorted(self.loops.troubles.items())]
         if state is not State.READY:
             reasons.insert(0, f"the node is {state.value}")
+        if self.loops.elsewhere:
+            held = ", ".join(sorted(self.loops.elsewhere))
+            reasons.append(f"another process over this store writes the streams of {held}: end one of the two")
         return Readiness(state.value, tuple(reasons))
 
     def _sources(self) -> list[tuple[Inlet, Callable[[], TopicReader]]]:
@@ -160,6 +163,7 @@ class App:
             self.watch.fault("reload", AdapterError(fault.thing, place=fault.place, remedy=fault.remedy), 0.0)
             return
         self.setting = fresh
+        self.log.info("reloaded", trust=fresh.trust.version, policies=[f"{p.id} {p.version}" for p in fresh.policies])
         self.loops.setting_moved()
         self._tell_what_gets_nothing()
 
@@ -276,9 +280,10 @@ class App:
         return plan
 
     async def _watching_rights(self) -> None:
+        rest_s = RIGHTS_S
         while True:
-            await asyncio.sleep(RIGHTS_S)
-            await self._compare()
+            await asyncio.sleep(rest_s)
+            rest_s = RIGHTS_S if await self._compare(PATIENT_S) is not None else PATIENT_S
 
     async def _surveying(self) -> None:
         """Keep the gauges fresh; a look that fails is tried again."""

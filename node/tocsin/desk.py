@@ -129,7 +129,7 @@ async def only_one(folder: Path) -> AsyncIterator[None]:
         raise ConfigError(
             "a node is running with this data folder already",
             place=str(folder),
-            remedy="Stop it first, or give this one its own [node] data.",
+            remedy="Stop it first: one store is one node's, with one data folder.",
         ) from None
     try:
         yield

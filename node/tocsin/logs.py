@@ -42,6 +42,8 @@ class Fields(TypedDict, total=False):
     """Everything that a line may hold besides its time, level and event."""
 
     node: str
+    trust: int
+    policies: list[str]
     task: str
     source: str
     topic: str

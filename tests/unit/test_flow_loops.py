@@ -212,6 +212,7 @@ def test_processes_that_hold_a_stream_each_are_ready_both():
             "jp": "gb-1",
             "ke": "gb-2",
         }
+        assert (one.loops.elsewhere, two.loops.elsewhere) == ({"ke"}, {"jp"})
         federation.submit()
         await one.until(lambda: federation.look("gb", "ke")[2] and federation.look("gb", "jp")[2], "both streams go on")
 

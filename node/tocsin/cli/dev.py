@@ -14,7 +14,9 @@ from tocsin.errors import InputError
 
 Folder = Annotated[Path, typer.Option("--folder", help="Its data, certificates, log and pid file.")]
 Secured = Annotated[bool, typer.Option("--secured", help="Mutual TLS, SCRAM and access control, default deny.")]
-Clients = Annotated[list[str] | None, typer.Option("--client", help="With --secured: make a certificate of that name.")]
+Clients = Annotated[
+    list[str] | None, typer.Option("--client", help="With --secured: a certificate of that name; `broker` may do all.")
+]
 
 
 @command

@@ -31,6 +31,8 @@ from tocsin.policy.explain import Because, FieldLine
 from tocsin.policy.invariants import hop_minute
 from tocsin.policy.language import schema_of, validate
 from tocsin.policy.question import Question
+from tocsin.wire.header import Tlp
+from tocsin.wire.hop import AudienceKind, allowed
 
 if TYPE_CHECKING:
     from tocsin.desk import Desk
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 
 _WHY = {
     "POLICY": "no policy for this schema is loaded and in force",
-    "CHAIN": "the chain that brought it cannot be continued by this node (a submission never goes onward)",
+    "CHAIN": "the chain that brought it cannot be continued by this node: a submission never goes onward, nor does an own "
+    "report that was read back after a restore",
     "AUDIENCE": "the policy does not name the audience, nobody trusts it with that kind, or it had the report before",
     "STOPPED": "it is retracted, or two reports claim this revision",
     "EXERCISE": "a drill, and this audience accepts none",
@@ -179,7 +182,14 @@ def _reason_lines(question: Question, told: dict[str, Any]) -> Iterator[str]:
         rule = f" by {why['rule']}" if why["rule"] else ""
         yield f"{why['why'].lower()}{until}{rule}: {_listed(question, why['fields'])}"
     kinds: dict[tuple[Minute, str], list[str]] = {}
+    place = len(question.chain) + 1
+    open_to = {k.value for k in AudienceKind if allowed(Tlp[told["tlp"]], k, place, empty_retraction=False)}
+    if open_to < {kind.value for kind in AudienceKind}:
+        whom = ", ".join(kind.value for kind in AudienceKind if kind.value in open_to)
+        yield f"by its TLP, {told['tlp']}, it may be passed on to {whom or 'nobody'}" + (" alone" if whom else "")
     for limit in told["limits"]:
+        if limit["kind"] not in open_to:
+            continue
         whole = limit["fields"] == told["disclosed"]
         what = "nothing" if whole and limit["until"].moment() is None else _listed(question, limit["fields"])
         kinds.setdefault((limit["until"], what), []).append(limit["kind"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +51,7 @@ Institute = Annotated[Path, typer.Option("--institute", help="The institute's pa
 Reach = Annotated[str, typer.Option("--bootstrap", help="The institute's Kafka, HOST:PORT.")]
 Others = Annotated[list[Path] | None, typer.Option("--trust", help="Records of others to trust.", exists=True)]
 User = Annotated[str | None, typer.Option("--username", help="Its SCRAM name at the institute's Kafka.")]
+Ca = Annotated[Path | None, typer.Option("--ca", help="Who vouches for its brokers. Default: whom the system trusts.")]
 Audience = Annotated[str, typer.Option("--audience", help="Whose stream: its own party id, public, or community-….")]
 Kind = Annotated[str | None, typer.Option("--kind", help="Where it is a party: MEMBER, AUTHORITY or BODY.")]
 
@@ -95,6 +96,7 @@ async def lab_init(
     name: Name = None,
     jurisdiction: Country = None,
     username: User = None,
+    ca: Ca = None,
     trust: Others = None,
     encrypt: Encrypt = False,
     key_days: Days = KEY_DAYS,
@@ -106,7 +108,7 @@ async def lab_init(
     keys = {use: folder / "keys" / f"{use.value}.pem" for use in _USES}
     require_absent([config, trust_file, public, *keys.values()])
     known = [read_record(path) for path in (institute, *(trust or ()))]
-    tables = _client(known[0], bootstrap, username)
+    tables = _client(known[0], bootstrap, username, as_written(ca, config) if ca else None)
     own: dict[str, Any] = {use.value: as_written(path, config) for use, path in keys.items()}
     if encrypt:
         own |= {f"{use.value}_passphrase": _env(_variable(use)) for use in _USES}
@@ -118,6 +120,7 @@ async def lab_init(
     write_new(public, trust_text(record))
     _give_new(record, config, public)
     say(f"\nHand {public.name} to the institute, and read the fingerprints to it over the telephone.")
+    _say_trusted(known)
     say("Next, once it has enrolled you: tocsin report FILE --as lab.toml --wait 60")
 
 
@@ -129,6 +132,7 @@ async def reader_init(
     kind: Kind = None,
     jurisdiction: Country = None,
     username: User = None,
+    ca: Ca = None,
     trust: Others = None,
 ) -> None:
     """Set a reader's client up in this folder: reader.toml, its trust view; for a party also its record.
@@ -141,7 +145,7 @@ async def reader_init(
     known = [read_record(path) for path in (institute, *(trust or ()))]
     if is_party_id(audience):
         known.append(_reading_party(audience, kind, jurisdiction))
-    tables = _client(known[0], bootstrap, username)
+    tables = _client(known[0], bootstrap, username, as_written(ca, config) if ca else None)
     write_new(config, tomlkit.dumps({"reader": {"audience": audience}, **tables}))
     _require_good(config, load_reader)
     write_new(trust_file, trust_text(_view(known)))
@@ -150,11 +154,15 @@ async def reader_init(
         write_new(public, trust_text(known[-1]))
         told |= {"record": str(public)}
     give(told)
+    _say_trusted(known)
+    say("Next, once the institute gave you access: tocsin watch --reader reader.toml")
+
+
+def _say_trusted(known: Sequence[dict[str, Any]]) -> None:
     say("\nCompare the fingerprints of everybody whom you trust by telephone:")
     for record in known:
         for line in read_aloud(party_of(record)):
             say(f"  {record['party']:<8} {line}")
-    say("Next, once the institute gave you access: tocsin watch --reader reader.toml")
 
 
 def _reading_party(name: str, kind: str | None, jurisdiction: str | None) -> dict[str, Any]:
@@ -272,11 +280,13 @@ kind = "PUBLIC"
     )
 
 
-def _client(institute: dict[str, Any], bootstrap: str, username: str | None) -> dict[str, Any]:
+def _client(institute: dict[str, Any], bootstrap: str, username: str | None, ca: str | None) -> dict[str, Any]:
     """The tables that both light clients have; with a user name, SCRAM over TLS by a password of the environment."""
     kafka: dict[str, Any] = {"bootstrap": bootstrap}
     if username:
         kafka |= {"security": "scram", "username": username, "password": _env("TOCSIN_KAFKA_PASSWORD")}
+    if ca:
+        kafka["ca"] = ca
     return {"node": {"id": institute["party"]}, "trust": {"file": "trust.json"}, "kafka": kafka}
 
 

@@ -58,7 +58,8 @@ class Loops:
         self._sealed = asyncio.Event()
         self._unsure = asyncio.Event()
         self._recovered: set[str] = set()
-        self._elsewhere: set[str] = set()
+        self.elsewhere: set[str] = set()
+        """Audiences whose stream another process holds."""
         self._absent: set[str] = set()
         self._read_back: set[str] = set()
         self._connections = parts.connections()
@@ -158,7 +159,7 @@ class Loops:
             await asyncio.gather(
                 *(self._keep_stream(setting, audience, at_once, new=audience in new) for audience in sorted(audiences))
             )
-            whole = audiences <= self._recovered | self._elsewhere | self._absent
+            whole = audiences <= self._recovered | self.elsewhere | self._absent
             if whole:
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_setting_moved)
@@ -174,11 +175,11 @@ class Loops:
         topic = topics.stream(setting.node, audience)
 
         async def keep() -> None:
-            self._elsewhere.discard(audience)
+            self.elsewhere.discard(audience)
             self._absent.discard(audience)
             if await is_held_elsewhere(parts.store, topic, parts.me, parts.clock()):
                 self._recovered.discard(audience)
-                self._elsewhere.add(audience)
+                self.elsewhere.add(audience)
                 return
             if audience not in self._recovered:
                 if new:

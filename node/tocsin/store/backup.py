@@ -50,7 +50,11 @@ def restore(backup: Path, file: Path, aside: str) -> Path | None:
     try:
         os.close(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600))
         shutil.copyfile(backup, fresh)
-        require_whole(fresh)
+        try:
+            require_whole(fresh)
+        except StoreDamaged:
+            remedy = "Give a file that `tocsin store backup` wrote; nothing was changed"
+            raise StoreDamaged("this is no whole backup of a store", place=str(backup), remedy=remedy) from None
         _on_disk(fresh)
         for end in ("", *LOGS):  # the log last: its file is out of its way by then
             beside = file.with_name(file.name + end)

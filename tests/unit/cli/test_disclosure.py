@@ -8,6 +8,7 @@ import pytest
 from tests.unit.cli.desk import POLICY
 
 from tocsin.flow.rows import Due, Hold, Withholding
+from tocsin.wire.header import Tlp
 
 
 def test_preview_shows_what_the_release_then_sends(gb, lab):
@@ -20,6 +21,17 @@ def test_preview_shows_what_the_release_then_sends(gb, lab):
     assert {audience: line["disclosed"] for audience, line in before.items()} == sent
     told = gb.run("policy", "preview", leaf).out
     assert "by time alone it changes at" in told
+
+
+def test_preview_promises_no_relay_what_the_tlp_forbids(gb, lab):
+    red = " ".join(gb.run("policy", "preview", gb.issued(lab, tlp=Tlp.RED)).out.split())
+    assert "by its TLP, RED, it may be passed on to nobody" in red
+    assert "may pass on to" not in red
+    amber = " ".join(gb.run("policy", "preview", gb.issued(lab, tlp=Tlp.AMBER)).out.split())
+    assert "by its TLP, AMBER, it may be passed on to AUTHORITY alone" in amber
+    assert "to PUBLIC" not in amber
+    clear = " ".join(gb.run("policy", "preview", gb.issued(lab)).out.split())
+    assert "by its TLP" not in clear
 
 
 def test_explain_names_the_rule_that_gives_or_takes_each_field(gb, lab):

@@ -131,6 +131,12 @@ def test_a_reader_and_a_lab_get_files_that_load(world, tmp_path):
         "scram",
         "TOCSIN_KAFKA_PASSWORD",
     )
+    (tmp_path / "ca.pem").write_text("a certificate")
+    named = ["--id", "second", "--jurisdiction", "GB", "--username", "second", "--ca", tmp_path / "ca.pem"]
+    second = Folder(tmp_path / "second")
+    told = second.run("lab", "init", *institute, "--bootstrap", "kafka.example:9094", *named).out
+    assert load_lab(second.path / "lab.toml").kafka.ca == tmp_path / "ca.pem"
+    assert told.split("everybody whom you trust by telephone:")[1].split()[:2] == ["gb", "event"]
     far = Folder(tmp_path / "far")
     said = far.run("reader", "init", *institute, "--bootstrap", "kafka.example:9094", "--audience", "public")
     assert (said.code, "plain text" in said.err, list(far.path.iterdir())) == (1, True, [])

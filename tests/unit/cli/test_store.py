@@ -81,7 +81,7 @@ def test_a_damaged_backup_and_a_running_node_are_refused_and_nothing_is_changed(
     noted(gb, 3)
     (gb.path / "torn.db").write_bytes(b"no database")
     said = gb.run("store", "restore", "torn.db")
-    assert (said.code, "is not whole" in said.err) == (1, True)
+    assert (said.code, "no whole backup" in said.err, "torn.db" in said.err) == (1, True, True)
     gb.json("store", "backup", "backup.db")
     with (gb.path / "data" / "node.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
