@@ -135,6 +135,30 @@ async def test_a_topic_that_lost_its_middle_under_a_running_node_gets_it_again()
     assert (len(seen), notes, state.open) == (5, ["GAP", "HEALED"], [])
 
 
+@pytest.mark.parametrize("again", ["head", "all"])
+async def test_what_is_sent_again_at_the_end_of_a_topic_is_not_taken_for_the_way_back(monkeypatch, again):
+    """A restored store sends what it has not written down as acknowledged, perhaps before the topic is looked at."""
+    monkeypatch.setattr("tocsin.flow.recover.FIRST_LOOK", 4)
+    world = World(nodes=("gb",))
+    await story(world, reports=2)
+    gb, topic = world.nodes["gb"], topics.stream("gb", "jp")
+    world.clock.ms += 3_600_000
+    await story(world, reports=2)
+    backup, old = gb.disk.copy(), gb.broker.records(topic)
+    world.clock.ms += 3_600_000
+    await story(world, reports=12)
+    world.clock.ms += 3_600_000
+    for record in [r for r in old if is_statement(r.value)][-1:] * 6 if again == "head" else old:
+        gb.broker.append(Outbound(topic, record.key, record.value, record.headers))
+    gb.disk = backup
+    gb.boot()
+    await world.settle()
+    assert gb.found == {"jp": "AHEAD", "ke": "AHEAD"}
+    check_gb(world, 16)
+    await story(world, reports=1)
+    check_gb(world, 17)
+
+
 @pytest.mark.parametrize("beyond", [1, 2])
 @pytest.mark.parametrize("backup", [False, True])
 async def test_a_record_that_is_repeated_under_a_false_hint_is_not_taken_for_a_later_one(beyond, backup):

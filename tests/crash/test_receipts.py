@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from tests.crash.running import Federation, Process, of, warped
 from tests.crash.test_flow import issue_all, story
 from tests.crash.test_more import check_gb
-from tests.crash.world import SIGNER, Checker, World, rows
+from tests.crash.world import SIGNER, Checker, World, rows, trust_document
 
 from tocsin.flow import topics
 from tocsin.flow.issue import Rule
 from tocsin.flow.rows import Report, Submission
 from tocsin.flow.tell import Answer, answer
-from tocsin.memory import Disk
+from tocsin.memory import Disk, MemoryStore
+from tocsin.trust import load_trust
 from tocsin.wire.header import Tlp
 from tocsin.wire.statement import verify_statement
 
@@ -111,3 +115,32 @@ async def test_the_receipt_whose_report_is_known_counts_whatever_an_earlier_one_
     gb.boot()
     await world.settle()
     assert [(s.state, s.report, s.told) for s in await rows(gb, Submission)] == [("ISSUED", issued.leaf, True)]
+
+
+def test_no_lab_is_told_again_what_its_topic_says_already():
+    """A running node reads its receipts back before it signs any; so a store from before a receipt tells no second one."""
+
+    async def story():
+        federation = Federation(nodes=("gb",))
+        gb = Process(federation, "gb").start()
+        federation.submit()
+        await gb.until(lambda: [s.told for s in of(federation, "gb", Submission)] == [True], "told")
+        await gb.until(lambda: len(told(federation)) == 1, "sent")
+        await gb.kill()
+        async with MemoryStore(federation.disks["gb"]).begin() as tx:
+            [submission] = await tx.find(Submission, {})
+            await tx.put([dataclasses.replace(submission, told=False)])
+        again = Process(federation, "gb").start()
+        await again.until(lambda: [s.told for s in of(federation, "gb", Submission)] == [True], "told by its topic")
+        federation.submit()
+        await again.until(lambda: len(told(federation)) == 2, "the next one")
+        assert len({receipt.leaf for receipt in told(federation)}) == 2
+
+    def told(federation):
+        records = federation.brokers["gb"].records(topics.receipts("gb", "frontier"))
+        bodies = [
+            verify_statement(r.value, load_trust(trust_document()), federation.clock(), None).body for r in records
+        ]
+        return [body for body in bodies if body.decision == "ISSUED"]
+
+    warped(story())

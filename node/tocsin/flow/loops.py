@@ -62,6 +62,7 @@ class Loops:
         """Audiences whose stream another process holds."""
         self._absent: set[str] = set()
         self._read_back: set[str] = set()
+        self._labs: dict[str, Inlet] = {}
         self._connections = parts.connections()
         self._clock_stopped = False
         self._settings = 0
@@ -114,6 +115,8 @@ class Loops:
         self, inlet: Inlet, new_reader: Callable[[], Reader], back_off: BackOff, batch: int, pace: Pace
     ) -> None:
         """Read one source for ever."""
+        if inlet.kind is InletKind.SUBMISSIONS:
+            self._labs[inlet.topic] = inlet
 
         async def may_take() -> bool:
             return inlet.kind is not InletKind.SUBMISSIONS or await self._may_answer(inlet)
@@ -138,12 +141,16 @@ class Loops:
 
     async def _may_answer(self, inlet: Inlet) -> bool:
         """A lab is heard while receipts can be signed, and after what was issued from its reports was read back."""
-        if self.may_sign() and inlet.topic not in self._read_back:
+        if self.may_sign():
+            await self._read_receipts(inlet)
+        return self.may_sign() and inlet.topic in self._read_back
+
+    async def _read_receipts(self, inlet: Inlet) -> None:
+        if inlet.topic not in self._read_back:
             made = self._connections
             await self._parts.recover.receipts(inlet.party)
             if made == self._parts.connections():
                 self._read_back.add(inlet.topic)
-        return self.may_sign() and inlet.topic in self._read_back
 
     async def keep_streams(self) -> None:
         """Hold and recover the stream of every audience; renew the leases; owe everything anew when policies change."""
@@ -160,6 +167,12 @@ class Loops:
                 *(self._keep_stream(setting, audience, at_once, new=audience in new) for audience in sorted(audiences))
             )
             whole = audiences <= self._recovered | self.elsewhere | self._absent
+            if whole:
+                # Before anything is signed: what a lab was told already is not told again. One whose topic is away
+                # holds up no other.
+                hear = [self._guard(topic, partial(self._read_receipts, lab)) for topic, lab in self._labs.items()]
+                await asyncio.gather(*hear)
+                whole = audiences <= self._recovered | self.elsewhere | self._absent  # a doubt may have come meanwhile
             if whole:
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_setting_moved)
@@ -320,7 +333,7 @@ class Loops:
         """Let go of what was kept long enough."""
         while True:
             gone = await self._guard("prune", prune.run)
-            await asyncio.sleep(PRUNE_AGAIN_S if gone else PRUNE_S)
+            await asyncio.sleep(PRUNE_S if gone == 0 else PRUNE_AGAIN_S)
 
     async def retrying(self, inlets: Iterable[Inlet], every_s: float = 5.0) -> None:
         """Try again what rests in quarantine, each source by itself: a flood from one holds up no other."""

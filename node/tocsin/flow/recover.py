@@ -8,8 +8,8 @@ have lost the stream does a new epoch begin (protocol section 4, design 2).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from tocsin.flow import topics
@@ -18,7 +18,9 @@ from tocsin.flow.leases import LEASE_MS
 from tocsin.flow.outbox import Item, Outbox, Remembered, new_outlet, require_one_store
 from tocsin.flow.ports import Clock, Reader, Record, Signer, Store, Tx
 from tocsin.flow.rows import Copy, Decided, Outgoing, Outlet, Report, Submission
+from tocsin.flow.send import SKEW_STOP_MS
 from tocsin.flow.setting import Setting
+from tocsin.flow.shown import Shown, agrees, chains, is_ahead, repeats
 from tocsin.flow.tell import seal_head
 from tocsin.wire.envelope import Envelope, read_envelope
 from tocsin.wire.header import Header
@@ -30,7 +32,7 @@ from tocsin.wire.statement import Receipt, StreamHead, VerifiedStatement, is_sta
 from tocsin.wire.stream import decode_hint, next_head
 
 FIRST_LOOK = 1_000
-"""Records of the tail that are read first; four times as many until the store's own position is among them."""
+"""Records of the tail that are read first; four times as many until they begin before the store's last word."""
 FETCH_S = 5.0
 
 
@@ -42,26 +44,6 @@ class Recovered(StrEnum):
     BEHIND = "BEHIND"  # the topic lost what was acknowledged: the sealed rows are sent again
     AHEAD = "AHEAD"  # the store was older: the node's own records were read back
     LOST = "LOST"  # neither can be continued: a new epoch begins, and an alarm is due
-
-
-@dataclass
-class _Shown:
-    """What of a topic's tail verifies under the node's own keys."""
-
-    heads: list[StreamHead] = field(default_factory=list)
-    envelopes: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    values: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        self.heads.clear()
-        self.envelopes.clear()
-        self.values.clear()
-
-    def top(self) -> StreamHead | None:
-        return max(self.heads, key=lambda head: (head.epoch, head.seq), default=None)
-
-    def reaches(self, outlet: Outlet) -> bool:
-        return any((h.epoch, h.seq) <= (outlet.epoch, outlet.seq) for h in self.heads)
 
 
 class Recover:
@@ -103,7 +85,7 @@ class Recover:
                 await self._begin(tx, setting.node, topic, audience, after=0)
                 found = Recovered.NEW
             # 3. The topic is ahead, or the only one that knows: continue from its last head and what follows it.
-            elif top is not None and (outlet is None or _ahead(shown, top, outlet)):
+            elif top is not None and (outlet is None or is_ahead(shown, top, outlet)):
                 found = await self._read_back(tx, setting, topic, audience, outlet, shown, top)
             # 4. The store knows all that the topic shows; is what was acknowledged still there?
             else:
@@ -138,12 +120,7 @@ class Recover:
             if isinstance(body, Receipt) and (body.node, body.lab, body.decision) == (setting.node, lab, "ISSUED"):
                 told.append(body)
 
-        async def known() -> bool:
-            async with self._store.begin() as tx:
-                found = await tx.get(Submission, [(receipt.leaf,) for receipt in told[:1]])
-            return any(row.told for row in found.values())
-
-        await self._tail(topics.receipts(setting.node, lab), take, told.clear, known)
+        await self._tail(topics.receipts(setting.node, lab), take, told.clear)
         async with self._store.begin() as tx:
             held = await tx.get(Submission, sorted({(r.leaf,) for r in told}))
             issued = await tx.get(Report, sorted({(r.report,) for r in told if r.report}))
@@ -154,63 +131,75 @@ class Recover:
             await tx.put(rows)
         return len(rows)
 
-    async def _look(self, setting: Setting, topic: str, audience: str, outlet: Outlet | None) -> _Shown:
-        shown = _Shown()
+    async def _look(self, setting: Setting, topic: str, audience: str, outlet: Outlet | None) -> Shown:
+        shown = Shown()
+
+        here = (outlet.epoch, outlet.seq) if outlet is not None else (-1, -1)
 
         def take(record: Record) -> None:
-            self._show(setting, audience, record.value, dict(record.headers).get("tocsin-seq"), shown)
+            self._show(setting, audience, record.value, dict(record.headers).get("tocsin-seq"), here, shown)
 
-        async def known() -> bool:
-            return outlet is not None and shown.reaches(outlet)
-
-        await self._tail(topic, take, shown.clear, known)
+        await self._tail(topic, take, shown.clear)
         return shown
 
-    async def _tail(
-        self,
-        topic: str,
-        take: Callable[[Record], None],
-        clear: Callable[[], None],
-        known: Callable[[], Awaitable[bool]],
-    ) -> None:
-        """Give `take` the tail of one of our topics, as much of it as leads back to what is `known`, or all of it.
+    async def _tail(self, topic: str, take: Callable[[Record], None], clear: Callable[[], None]) -> None:
+        """Give `take` the tail of one of our topics, back to before the store's last word on it, or all of it.
+
+        What the store does not know was sealed after the last thing that it knows, and appended later still; the clocks
+        of node and broker are at most four minutes apart while anything is signed. No record shows as much: an old one
+        may stand anywhere again, since what is in doubt is sent again, and others can repeat it.
 
         A wider look reads the narrower one's records again: at most a third more in all. Keeping them instead, until
         the older ones are before them, would be a whole topic in memory.
         """
+        enough_ms = await self._last_word_ms(topic) - SKEW_STOP_MS
         reader, window = self._reader(topic), FIRST_LOOK
         try:
             await reader.open(None)
             first = await reader.position()
             while True:
                 clear()
+                first_ms = -1
                 end = await reader.end()
                 start = max(first, end - window)
                 if start != await reader.position():
                     await reader.open(start)
                 while await reader.position() < end:
                     for record in await reader.fetch(500, FETCH_S):
+                        first_ms = record.timestamp_ms if first_ms < 0 else first_ms
                         take(record)
-                if start == first or await known():
+                if start == first or 0 <= first_ms < enough_ms:
                     return
                 window *= 4
         finally:
             await reader.close()
 
-    def _show(self, setting: Setting, audience: str, value: bytes, hint: bytes | None, shown: _Shown) -> None:
+    async def _last_word_ms(self, topic: str) -> int:
+        """When the store sealed the last that it knows of a topic; 0 where it knows of nothing."""
+        async with self._store.begin() as tx:
+            outlet = (await tx.get(Outlet, [(topic,)])).get((topic,))
+            sealed = await tx.get(Outgoing, [(topic, outlet.rows)]) if outlet is not None else {}
+        return min((row.sealed_ms for row in sealed.values()), default=0)
+
+    def _show(
+        self, setting: Setting, audience: str, value: bytes, hint: bytes | None, here: tuple[int, int], shown: Shown
+    ) -> None:
+        digest = hashlib.sha256(value).digest()
         if is_statement(value):
             place = (setting.node, audience)
             statement = verify_statement(value, setting.trust, self._clock(), place)
             if isinstance(statement, VerifiedStatement) and isinstance(statement.body, StreamHead):
                 shown.heads.append(statement.body)
-                shown.values[value] = (statement.body.epoch, statement.body.seq)
+                shown.places[digest] = (statement.body.epoch, statement.body.seq)
             return
         at = decode_hint(hint)
-        if at is None or _repeats(shown.values.get(value), at):
+        if at is None or repeats(shown.places.get(digest), at):
             return
-        if own_envelope(value, setting, audience) is not None:
+        if at <= here:  # the store's business: it is neither checked nor kept here
+            shown.places.setdefault(digest, at)
+        elif own_envelope(value, setting, audience) is not None:
             shown.envelopes.setdefault(at, value)
-            shown.values.setdefault(value, at)
+            shown.places.setdefault(digest, at)
 
     async def _begin(self, tx: Tx, node: str, topic: str, audience: str, *, after: int) -> Outlet:
         """Begin an epoch: the Unix second, greater than any that is known; its head of seq 0 is sealed at once."""
@@ -226,7 +215,7 @@ class Recover:
         topic: str,
         audience: str,
         outlet: Outlet | None,
-        shown: _Shown,
+        shown: Shown,
         top: StreamHead,
     ) -> Recovered:
         now_ms = self._clock()
@@ -234,7 +223,7 @@ class Recover:
         # without a hole; or they are not ours to continue: what we cannot send again with the same bytes is lost.
         known = outlet is not None and (outlet.epoch, outlet.seq) >= (top.epoch, top.seq)
         seq, head = (outlet.seq, outlet.head) if outlet is not None and known else (top.seq, top.head)
-        whole = _agrees(outlet, shown) if outlet is not None and known else _chains(outlet, shown, top)
+        whole = agrees(outlet, shown) if outlet is not None and known else chains(outlet, shown, top)
         while (top.epoch, seq + 1) in shown.envelopes:
             seq += 1
             head = next_head(head, seq, shown.envelopes[top.epoch, seq])
@@ -302,10 +291,10 @@ class Recover:
         await tx.put([decided])
         return dataclasses.replace(row, record_key=header.incident.hex().encode(), leaf=leaf)
 
-    async def _send_again(self, tx: Tx, outlet: Outlet, shown: _Shown) -> Recovered:
+    async def _send_again(self, tx: Tx, outlet: Outlet, shown: Shown) -> Recovered:
         """Is the last acknowledged row still in the topic? If not, every sealed row that is held goes out again."""
         last = (await tx.get(Outgoing, [(outlet.topic, outlet.acked)])).get((outlet.topic, outlet.acked))
-        if last is None or last.value in shown.values:
+        if last is None or hashlib.sha256(last.value).digest() in shown.places:
             return Recovered.EQUAL
         [oldest] = await tx.find(Outgoing, {"topic": outlet.topic}, order=("row",), limit=1)
         mended = dataclasses.replace(outlet, acked=oldest.row - 1)
@@ -357,42 +346,10 @@ def own_envelope(value: bytes, setting: Setting, audience: str) -> tuple[Envelop
     return envelope, header
 
 
-def _repeats(first: tuple[int, int] | None, at: tuple[int, int]) -> bool:
-    """Whether a record was sealed for an earlier place of that epoch: whoever can repeat it can write a false hint."""
-    return first is not None and first[0] == at[0] and first[1] < at[1]
-
-
-def _ahead(shown: _Shown, top: StreamHead, outlet: Outlet) -> bool:
-    """Whether the topic shows a record or a head of ours that the store does not know, or another head for its own."""
-    here = (outlet.epoch, outlet.seq)
-    if (top.epoch, top.seq) > here or any(at > here for at in shown.envelopes):
-        return True
-    return not _agrees(outlet, shown)
-
-
-async def _forget_repeats(tx: Tx, audience: str, outlet: Outlet | None, shown: _Shown) -> None:
+async def _forget_repeats(tx: Tx, audience: str, outlet: Outlet | None, shown: Shown) -> None:
     """Of what stands beyond the store's place, forget what was sealed before it: it is a repeat under a false hint."""
     for at in [at for at in shown.envelopes if outlet is not None and at > (outlet.epoch, outlet.seq)]:
         envelope, _ = read_envelope(shown.envelopes[at])
         decided = await tx.find(Decided, {"audience": audience, "leaf": envelope.leaf})
-        if any(row.hop == envelope.hops[-1].hash and _repeats((row.epoch, row.seq), at) for row in decided):
+        if any(row.hop == envelope.hops[-1].hash and repeats((row.epoch, row.seq), at) for row in decided):
             del shown.envelopes[at]
-
-
-def _agrees(outlet: Outlet, shown: _Shown) -> bool:
-    """Whether no head of ours at the store's place differs from the store's: a second one may never be signed."""
-    here = (outlet.epoch, outlet.seq)
-    return all(h.head == outlet.head for h in shown.heads if (h.epoch, h.seq) == here)
-
-
-def _chains(outlet: Outlet | None, shown: _Shown, top: StreamHead) -> bool:
-    """Whether the records between the store's place and the last signed head lead from the one to the other."""
-    if outlet is None or outlet.epoch != top.epoch:
-        return True
-    head = outlet.head
-    for seq in range(outlet.seq + 1, top.seq + 1):
-        value = shown.envelopes.get((top.epoch, seq))
-        if value is None:
-            return False
-        head = next_head(head, seq, value)
-    return head == top.head
