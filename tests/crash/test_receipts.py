@@ -11,6 +11,7 @@ from tests.crash.world import SIGNER, Checker, World, rows, trust_document
 
 from tocsin.flow import topics
 from tocsin.flow.issue import Rule
+from tocsin.flow.loops import State
 from tocsin.flow.rows import Report, Submission
 from tocsin.flow.tell import Answer, answer
 from tocsin.memory import Disk, MemoryStore
@@ -130,8 +131,11 @@ def test_no_lab_is_told_again_what_its_topic_says_already():
         async with MemoryStore(federation.disks["gb"]).begin() as tx:
             [submission] = await tx.find(Submission, {})
             await tx.put([dataclasses.replace(submission, told=False)])
-        again = Process(federation, "gb").start()
+        again, heard = Process(federation, "gb"), []
+        again.watch.state = lambda state: heard.append((state, set(again.loops._read_back)))
+        again.start()
         await again.until(lambda: [s.told for s in of(federation, "gb", Submission)] == [True], "told by its topic")
+        assert [read for state, read in heard if state is State.READY] == [{topics.submissions("gb", "frontier")}]
         federation.submit()
         await again.until(lambda: len(told(federation)) == 2, "the next one")
         assert len({receipt.leaf for receipt in told(federation)}) == 2
