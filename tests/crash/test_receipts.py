@@ -19,6 +19,24 @@ from tocsin.trust import load_trust
 from tocsin.wire.header import Tlp
 from tocsin.wire.statement import verify_statement
 
+RULES = {"frontier": Rule(3, Tlp.CLEAR)}
+
+
+def issued_receipts(broker, now_ms):
+    """The receipts ISSUED that stand in the lab's topic, in order."""
+    trust, records = load_trust(trust_document()), broker.records(topics.receipts("gb", "frontier"))
+    bodies = [verify_statement(record.value, trust, now_ms, None).body for record in records]
+    return [body for body in bodies if body.decision == "ISSUED"]
+
+
+async def issued_by_rule(gb, world):
+    """The leaf of what a new submission became, by the rule; nothing of it is decided yet."""
+    world.submit(title="once", severity=2, severity_assessed_by="frontier")
+    for inlet, broker in gb.inlets():
+        await gb._read(inlet, broker)
+    [leaf] = await gb.issue.by_rule(RULES)
+    return leaf
+
 
 async def test_what_was_released_is_not_issued_again_after_an_older_backup():
     """Wherever the node stopped: whatever a reader was sent of a submission, its receipt stands in the topic too."""
@@ -26,10 +44,7 @@ async def test_what_was_released_is_not_issued_again_after_an_older_backup():
     await story(world, reports=1)
     gb = world.nodes["gb"]
     backup = gb.disk.copy()
-    world.submit(title="once", severity=2, severity_assessed_by="frontier")
-    for inlet, broker in gb.inlets():
-        await gb._read(inlet, broker)
-    assert len(await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)})) == 1
+    await issued_by_rule(gb, world)
     await gb.release.run()
     while (await gb.send.run()).acked:
         pass
@@ -37,19 +52,10 @@ async def test_what_was_released_is_not_issued_again_after_an_older_backup():
     gb.disk = backup
     gb.boot()
     await world.settle()
-    assert await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)}) == []
+    assert await gb.issue.by_rule(RULES) == []
     assert await gb.inbox() == []
     await world.settle()
     check_gb(world, 2)
-
-
-async def receipts_issued(gb, world):
-    """The receipts ISSUED that stand in the lab's topic, in order."""
-    found = [
-        verify_statement(record.value, gb.trust, world.clock(), None)
-        for record in gb.broker.records(topics.receipts("gb", "frontier"))
-    ]
-    return [one.body for one in found if one.body.decision == "ISSUED"]
 
 
 async def test_no_receipt_names_a_report_whose_release_is_still_due():
@@ -58,21 +64,18 @@ async def test_no_receipt_names_a_report_whose_release_is_still_due():
     await story(world, reports=1)
     gb = world.nodes["gb"]
     backup = gb.disk.copy()
-    world.submit(title="once", severity=2, severity_assessed_by="frontier")
-    for inlet, broker in gb.inlets():
-        await gb._read(inlet, broker)
-    [leaf] = await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)})
+    leaf = await issued_by_rule(gb, world)
     assert await gb.tell.issued() == 0
     while (await gb.send.run()).acked:
         pass
     gb.disk = backup
     gb.boot()
     await world.settle()
-    [again] = await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)})
+    [again] = await gb.issue.by_rule(RULES)
     assert again != leaf
     await world.settle()
     check_gb(world, 2)
-    assert [r.report for r in await receipts_issued(gb, world)][1:] == [again]
+    assert [r.report for r in issued_receipts(gb.broker, world.clock())][1:] == [again]
 
 
 async def test_what_goes_to_nobody_is_told_the_lab_all_the_same():
@@ -81,23 +84,20 @@ async def test_what_goes_to_nobody_is_told_the_lab_all_the_same():
     gb.policies = ()
     gb.moved()
     await story(world, reports=1)
-    assert len(await receipts_issued(gb, world)) == 1
+    assert len(issued_receipts(gb.broker, world.clock())) == 1
 
 
 async def test_a_backup_made_between_an_issue_and_its_receipt_leads_to_no_second_receipt():
     world = World(nodes=("gb",))
     await story(world, reports=1)
     gb = world.nodes["gb"]
-    world.submit(title="once", severity=2, severity_assessed_by="frontier")
-    for inlet, broker in gb.inlets():
-        await gb._read(inlet, broker)
-    [leaf] = await gb.issue.by_rule({"frontier": Rule(3, Tlp.CLEAR)})
+    leaf = await issued_by_rule(gb, world)
     backup = gb.disk.copy()
     await world.settle()
     gb.disk = backup
     gb.boot()
     await world.settle()
-    assert [r.report for r in await receipts_issued(gb, world)][1:] == [leaf]
+    assert [r.report for r in issued_receipts(gb.broker, world.clock())][1:] == [leaf]
 
 
 async def test_the_receipt_whose_report_is_known_counts_whatever_an_earlier_one_names():
@@ -141,10 +141,6 @@ def test_no_lab_is_told_again_what_its_topic_says_already():
         assert len({receipt.leaf for receipt in told(federation)}) == 2
 
     def told(federation):
-        records = federation.brokers["gb"].records(topics.receipts("gb", "frontier"))
-        bodies = [
-            verify_statement(r.value, load_trust(trust_document()), federation.clock(), None).body for r in records
-        ]
-        return [body for body in bodies if body.decision == "ISSUED"]
+        return issued_receipts(federation.brokers["gb"], federation.clock())
 
     warped(story())

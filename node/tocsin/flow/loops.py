@@ -166,17 +166,18 @@ class Loops:
             await asyncio.gather(
                 *(self._keep_stream(setting, audience, at_once, new=audience in new) for audience in sorted(audiences))
             )
-            whole = audiences <= self._recovered | self.elsewhere | self._absent
-            if whole:
+            if self._all_there(audiences):
                 # Before anything is signed: what a lab was told already is not told again. One whose topic is away
                 # holds up no other.
                 hear = [self._guard(topic, partial(self._read_receipts, lab)) for topic, lab in self._labs.items()]
                 await asyncio.gather(*hear)
-                whole = audiences <= self._recovered | self.elsewhere | self._absent  # a doubt may have come meanwhile
-            if whole:
+            if whole := self._all_there(audiences):  # asked again: a doubt may have come meanwhile
                 self._become(State.READY)
             await self._guard("policies", self._owe_if_setting_moved)
             await _wait(self._unsure, LEASE_MS / 3000 if whole else 1.0)
+
+    def _all_there(self, audiences: frozenset[str]) -> bool:
+        return audiences <= self._recovered | self.elsewhere | self._absent
 
     async def _begun(self) -> frozenset[str]:
         """Streams that were begun: their readers may be owed a correction though no policy names them any more."""
